@@ -1,0 +1,29 @@
+package engine
+
+import "time"
+
+// Event is something that happened and is durable.
+type Event struct {
+	Type     string // one of the Event constants
+	Time     time.Time
+	ClientID string
+	Subject  string
+	Grant    string
+	Reason   string
+	Age      time.Duration // of what was used, where that tells something
+}
+
+// Types of events.
+const (
+	EventCodeIssued    = "code_issued"
+	EventTokenIssued   = "token_issued"
+	EventTokenRefresh  = "token_refreshed"
+	EventRefreshReuse  = "refresh_reuse"
+	EventCodeReplay    = "code_replay"
+	EventGrantRevoked  = "grant_revoked"
+	EventTokenRevoked  = "token_revoked"
+	EventAuthFailed    = "client_authentication_failed"
+	EventSubjectRevoke = "subject_revoked"
+	EventAppRevoke     = "app_revoked"
+	EventSessionRevoke = "session_revoked"
+)

@@ -1,0 +1,109 @@
+// Package seal encrypts and authenticates small values under random data keys,
+// and wraps those keys under a secret that is kept elsewhere.
+package seal
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// KeySize is the length of a data key and the least length of a secret, in bytes.
+const KeySize = chacha20poly1305.KeySize
+
+// ErrOpen means that a sealed value was not sealed under this key for this
+// context, or was changed since.
+var ErrOpen = errors.New("seal: the value does not belong here or was changed")
+
+const (
+	version    = 1
+	headerSize = 1 + 4 // version, key number
+)
+
+// Ring holds the data keys by number. Values are sealed under the current key
+// and opened under whichever key their header names. A Ring is not changed after
+// New, so it may be shared.
+type Ring struct {
+	current uint32
+	ciphers map[uint32]cipher.AEAD
+}
+
+// NewRing makes a Ring of keys, each KeySize bytes long.
+func NewRing(current uint32, keys map[uint32][]byte) (*Ring, error) {
+	r := &Ring{current: current, ciphers: make(map[uint32]cipher.AEAD, len(keys))}
+	for number, key := range keys {
+		aead, err := chacha20poly1305.NewX(key)
+		if err != nil {
+			return nil, fmt.Errorf("seal: data key %d: %w", number, err)
+		}
+		r.ciphers[number] = aead
+	}
+	if _, ok := r.ciphers[current]; !ok {
+		return nil, fmt.Errorf("seal: the current data key %d is missing", current)
+	}
+	return r, nil
+}
+
+// Seal encrypts plain. context is authenticated but not stored: the value opens
+// only where the same context is given, so a sealed value can't be moved.
+func (r *Ring) Seal(plain, context []byte) []byte {
+	aead := r.ciphers[r.current]
+	size := headerSize + aead.NonceSize()
+	out := make([]byte, size, size+len(plain)+aead.Overhead())
+	out[0] = version
+	binary.BigEndian.PutUint32(out[1:headerSize], r.current)
+	rand.Read(out[headerSize:]) // never fails, crypto/rand since Go 1.24
+	return aead.Seal(out, out[headerSize:size], plain, context)
+}
+
+// Open decrypts what Seal made. The error is ErrOpen.
+func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
+	if len(sealed) < headerSize || sealed[0] != version {
+		return nil, ErrOpen
+	}
+	aead, ok := r.ciphers[binary.BigEndian.Uint32(sealed[1:headerSize])]
+	if !ok || len(sealed) < headerSize+aead.NonceSize() {
+		return nil, ErrOpen
+	}
+	nonce, box := sealed[headerSize:headerSize+aead.NonceSize()], sealed[headerSize+aead.NonceSize():]
+	plain, err := aead.Open(nil, nonce, box, context)
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plain, nil
+}
+
+// Wrap seals plain under a key derived from secret.
+func Wrap(secret, plain, context []byte) ([]byte, error) {
+	r, err := wrapping(secret)
+	if err != nil {
+		return nil, err
+	}
+	return r.Seal(plain, context), nil
+}
+
+// Unwrap opens what Wrap made. The error is ErrOpen when secret is another one.
+func Unwrap(secret, wrapped, context []byte) ([]byte, error) {
+	r, err := wrapping(secret)
+	if err != nil {
+		return nil, err
+	}
+	return r.Open(wrapped, context)
+}
+
+func wrapping(secret []byte) (*Ring, error) {
+	if len(secret) < KeySize {
+		return nil, fmt.Errorf("seal: a secret has at least %d bytes, not %d", KeySize, len(secret))
+	}
+	key, err := hkdf.Key(sha256.New, secret, nil, "doorward wrapping key v1", KeySize)
+	if err != nil {
+		return nil, fmt.Errorf("seal: derive the wrapping key: %w", err)
+	}
+	return NewRing(0, map[uint32][]byte{0: key})
+}

@@ -1,0 +1,170 @@
+package storage
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Client is a registered client. Its JSON names are those of RFC 7591 §2 where
+// that defines one. The zero value of every optional field is the strict choice.
+type Client struct {
+	ID   string `json:"client_id"`             // required; visible ASCII, at most 255 bytes
+	Name string `json:"client_name,omitempty"` // shown to people; ID is shown when empty
+
+	// Secret is how a host hands over a secret of its own choosing. It is
+	// hashed into Secrets on the way in and is never stored or returned.
+	Secret Secret `json:"-"`
+
+	// TokenEndpointAuthMethod is how the client authenticates, RFC 6749 §2.3:
+	// "none" makes it a public client, "client_secret_basic" and
+	// "client_secret_post" pin one form, empty allows both of these.
+	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+
+	RedirectURIs           []string `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+
+	// GrantTypes are the grants the client may use. Empty: authorization_code
+	// and refresh_token when it has redirect URIs, else client_credentials.
+	GrantTypes []string `json:"grant_types,omitempty"`
+
+	// Scope is the ceiling of what the client may ask for, separated by
+	// spaces. DefaultScope is granted when a request names none; with an empty
+	// DefaultScope such a request is refused with invalid_scope.
+	Scope        string `json:"scope,omitempty"`
+	DefaultScope string `json:"default_scope,omitempty"`
+
+	// Audiences are the resources the client's tokens may be meant for. Empty:
+	// the default resource of the server.
+	Audiences []string `json:"audiences,omitempty"`
+
+	// IDTokenSignedResponseAlg is RS256 (also when empty), ES256 or EdDSA.
+	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty"`
+
+	ClientURI string   `json:"client_uri,omitempty"`
+	LogoURI   string   `json:"logo_uri,omitempty"`
+	PolicyURI string   `json:"policy_uri,omitempty"`
+	TOSURI    string   `json:"tos_uri,omitempty"`
+	Contacts  []string `json:"contacts,omitempty"`
+
+	// FirstParty says that the client is the host's own, so people are not
+	// asked for consent.
+	FirstParty bool `json:"first_party,omitempty"`
+
+	// RefreshPolicy is window (also when empty), strict, until-used or none;
+	// none is refused for public clients.
+	RefreshPolicy RefreshPolicy `json:"refresh_policy,omitempty"`
+
+	// Disabled refuses every request of the client and every token it holds.
+	Disabled bool `json:"disabled,omitempty"`
+
+	// Insecure holds what weakens the client.
+	Insecure InsecureClient `json:"insecure,omitzero"`
+
+	// Secrets are the hashes of the client's secrets, at most two that have
+	// not expired. They are managed by the server.
+	Secrets []ClientSecret `json:"secrets,omitempty"`
+
+	// Incarnation tells apart clients that had the same ID one after the
+	// other, so that a new one inherits no token. Empty for configured clients.
+	Incarnation string    `json:"incarnation,omitempty"`
+	CreatedAt   time.Time `json:"created_at,omitzero"`
+}
+
+// InsecureClient holds the exceptions a client may have from the rules.
+type InsecureClient struct {
+	// SkipPKCE lets a confidential client leave out the code challenge. A
+	// challenge that is sent is enforced all the same. RFC 9700 §2.1.1
+	SkipPKCE bool `json:"skip_pkce,omitempty"`
+}
+
+// ClientSecret is the hash of one secret of a client.
+type ClientSecret struct {
+	// Hash is "hmac:" and a keyed hash for secrets that the server made, or an
+	// argon2id or bcrypt string for those people brought.
+	Hash      string    `json:"hash"`
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
+}
+
+// Secret is a value that never reaches a log.
+type Secret string
+
+// LogValue hides the secret.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[redacted]") }
+
+// RefreshPolicy says what happens to a refresh token when it is used.
+// RFC 9700 §4.14.2
+type RefreshPolicy string
+
+const (
+	// RefreshWindow rotates at every use; for 30 seconds the predecessor gets
+	// the same successor again, so that a lost answer or two tabs cost nothing.
+	RefreshWindow RefreshPolicy = "window"
+	// RefreshStrict rotates at every use; any later use revokes the grant.
+	RefreshStrict RefreshPolicy = "strict"
+	// RefreshUntilUsed is RefreshWindow without the clock: the predecessor
+	// works until its successor was used.
+	RefreshUntilUsed RefreshPolicy = "until-used"
+	// RefreshNone does not rotate. For confidential clients only.
+	RefreshNone RefreshPolicy = "none"
+)
+
+// AuthMethodNone is the TokenEndpointAuthMethod of a public client.
+const AuthMethodNone = "none"
+
+// Grant types, RFC 6749.
+const (
+	GrantAuthorizationCode = "authorization_code"
+	GrantRefreshToken      = "refresh_token"
+	GrantClientCredentials = "client_credentials"
+)
+
+// Public says that the client has no way to keep a secret, RFC 6749 §2.1.
+func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthMethodNone }
+
+// Grants returns the grant types of the client, with the default filled in.
+func (c *Client) Grants() []string {
+	switch {
+	case len(c.GrantTypes) > 0:
+		return c.GrantTypes
+	case len(c.RedirectURIs) > 0:
+		return []string{GrantAuthorizationCode, GrantRefreshToken}
+	default:
+		return []string{GrantClientCredentials}
+	}
+}
+
+// MayUse says whether the client is registered for a grant type.
+func (c *Client) MayUse(grantType string) bool { return slices.Contains(c.Grants(), grantType) }
+
+// Scopes returns the scopes the client may ask for.
+func (c *Client) Scopes() []string { return strings.Fields(c.Scope) }
+
+// DefaultScopes returns the scopes of a request that names none.
+func (c *Client) DefaultScopes() []string { return strings.Fields(c.DefaultScope) }
+
+// DisplayName is what people are shown: the name, or the ID without one.
+func (c *Client) DisplayName() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return c.ID
+}
+
+// Clone returns a copy that shares nothing with c.
+func (c *Client) Clone() *Client {
+	d := *c
+	for _, list := range []*[]string{&d.RedirectURIs, &d.PostLogoutRedirectURIs, &d.GrantTypes, &d.Audiences, &d.Contacts} {
+		*list = slices.Clone(*list)
+	}
+	d.Secrets = slices.Clone(c.Secrets)
+	return &d
+}
+
+// Clients is the collection of clients that are kept in the store, indexed by
+// nothing: they are listed by ID.
+func Clients(s *Store) *Collection[Client] {
+	return Collect(s, "client", 1, func(c *Client) Meta { return Meta{ID: c.ID} })
+}

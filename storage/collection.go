@@ -1,0 +1,260 @@
+package storage
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/doorward/doorward/internal/seal"
+)
+
+// Meta is what the store must know of a value: where it stands, how long it
+// lives, and under which index entries it can be listed. IDs and index values
+// are not sealed: pass what is private through Store.Lookup.
+type Meta struct {
+	ID     string
+	Expiry time.Time // zero: never
+	Index  []Index
+}
+
+// Collection keeps values of one type as sealed JSON records of one kind. All
+// methods work inside the unit of work that their context carries, or else in
+// one of their own.
+type Collection[T any] struct {
+	store    *Store
+	kind     string
+	schema   int
+	describe func(*T) Meta
+	fields   map[string]bool
+}
+
+// Collect defines a collection. kind names it within the store and never
+// changes; schema counts up when the JSON form of T changes so that an older
+// release must not touch it. Fields that a newer release added are kept when an
+// older one writes the record.
+func Collect[T any](s *Store, kind string, schema int, describe func(*T) Meta) *Collection[T] {
+	return &Collection[T]{store: s, kind: kind, schema: schema, describe: describe, fields: jsonFields(reflect.TypeFor[T]())}
+}
+
+// Ref names a record for Store.Load.
+type Ref struct{ kind, id string }
+
+// Ref returns the reference of a record, for Store.Load.
+func (c *Collection[T]) Ref(id string) Ref { return Ref{c.kind, id} }
+
+// Load reads several records in one round trip into the unit of work in ctx, so
+// that the Gets that follow cost nothing. References with an empty ID are passed
+// over. Outside of a unit of work it does nothing.
+func (s *Store) Load(ctx context.Context, refs ...Ref) error {
+	u := s.unit(ctx)
+	if u == nil {
+		return nil
+	}
+	keys := make([]Key, 0, len(refs))
+	for _, r := range refs {
+		if r.id != "" {
+			keys = append(keys, s.key(r.kind, r.id))
+		}
+	}
+	return u.load(ctx, keys...)
+}
+
+// Get returns the value stored under id, a fresh copy. The error is ErrNotFound,
+// ErrUnavailable, ErrDamaged or ErrNewer.
+func (c *Collection[T]) Get(ctx context.Context, id string) (*T, error) {
+	if id == "" {
+		return nil, ErrNotFound
+	}
+	var value *T
+	err := c.store.Do(ctx, func(ctx context.Context) error {
+		e, err := c.store.unit(ctx).entry(ctx, c.store.key(c.kind, id))
+		if err != nil {
+			return err
+		}
+		_, plain, exists := e.current()
+		if !exists {
+			return ErrNotFound
+		}
+		value, err = c.decode(plain)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// Put writes the value, new or changed. The unit of work is run again when
+// another one wrote the record since this one read it.
+func (c *Collection[T]) Put(ctx context.Context, value *T) error {
+	return c.put(ctx, value, true)
+}
+
+// Insert writes a value whose ID was just made and can't exist yet, saving the
+// read that Put makes. When the ID does exist the unit of work is run again.
+func (c *Collection[T]) Insert(ctx context.Context, value *T) error {
+	return c.put(ctx, value, false)
+}
+
+func (c *Collection[T]) put(ctx context.Context, value *T, read bool) error {
+	meta := c.describe(value)
+	if meta.ID == "" {
+		return fmt.Errorf("%w: a %s record without an ID", ErrInvalid, c.kind)
+	}
+	plain, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("storage: encode a %s record: %w", c.kind, err)
+	}
+	return c.store.Do(ctx, func(ctx context.Context) error {
+		u, key := c.store.unit(ctx), c.store.key(c.kind, meta.ID)
+		schema := c.schema
+		if read {
+			e, err := u.entry(ctx, key)
+			if err != nil {
+				return err
+			}
+			if was, old, exists := e.current(); exists && was > schema {
+				schema = was
+				if plain, err = c.keepUnknown(old, plain); err != nil {
+					return err
+				}
+			}
+		}
+		u.write(ctx, key, write{schema: schema, plain: plain, op: Op{
+			Action: ActionPut, Value: c.store.seal(key, schema, plain), Expiry: meta.Expiry, Index: meta.Index,
+		}})
+		return nil
+	})
+}
+
+// Delete removes the record. The unit of work is run again when another one
+// changed the record since this one read it. Deleting what does not exist is no
+// error.
+func (c *Collection[T]) Delete(ctx context.Context, id string) error {
+	return c.store.Do(ctx, func(ctx context.Context) error {
+		u, key := c.store.unit(ctx), c.store.key(c.kind, id)
+		e, err := u.entry(ctx, key)
+		if err != nil {
+			return err
+		}
+		if _, _, exists := e.current(); exists {
+			u.write(ctx, key, write{op: Op{Action: ActionDelete}})
+		}
+		return nil
+	})
+}
+
+// Page asks for one page of a List. The zero Page starts at the beginning with
+// 100 values.
+type Page struct {
+	After      string // Next of the page before
+	Limit      int    // 1 to MaxPage; 0: 100
+	Descending bool
+}
+
+// List returns one page of the values that carry an index entry, or of all with
+// an empty index, ordered by ID, and the After of the next page, which is empty
+// when there is none. It shows what is committed, not the writes of a unit of work
+// under way.
+func (c *Collection[T]) List(ctx context.Context, index, value string, page Page) (values []*T, next string, err error) {
+	limit := page.Limit
+	if limit == 0 {
+		limit = 100
+	}
+	records, err := c.store.backend.List(ctx, Query{
+		Namespace: c.store.namespace, Kind: c.kind, Index: index, Value: value,
+		Now: c.store.Now(), After: page.After, Limit: limit, Descending: page.Descending,
+	})
+	if err != nil {
+		return nil, "", unavailable(err)
+	}
+	for i := range records {
+		_, plain, err := c.store.open(&records[i])
+		if err != nil {
+			return nil, "", err
+		}
+		v, err := c.decode(plain)
+		if err != nil {
+			return nil, "", err
+		}
+		values = append(values, v)
+	}
+	if len(records) == limit {
+		next = records[limit-1].ID
+	}
+	return values, next, nil
+}
+
+func (c *Collection[T]) decode(plain []byte) (*T, error) {
+	value := new(T)
+	if err := json.Unmarshal(plain, value); err != nil {
+		return nil, fmt.Errorf("%w: decode a %s record: %w", ErrNewer, c.kind, err)
+	}
+	return value, nil
+}
+
+// keepUnknown carries fields that T does not have from the stored value over to
+// the new one.
+func (c *Collection[T]) keepUnknown(old, plain []byte) ([]byte, error) {
+	var was, is map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(old, &was), json.Unmarshal(plain, &is)); err != nil {
+		return nil, fmt.Errorf("storage: merge a %s record: %w", c.kind, err)
+	}
+	for name, value := range was {
+		if !c.fields[name] {
+			is[name] = value
+		}
+	}
+	return json.Marshal(is)
+}
+
+func jsonFields(t reflect.Type) map[string]bool {
+	names := map[string]bool{}
+	if t.Kind() != reflect.Struct {
+		return names
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		names[name] = true
+	}
+	return names
+}
+
+// schemaSize is the length of the schema number that stands before a sealed value.
+const schemaSize = 2
+
+func (s *Store) seal(k Key, schema int, plain []byte) []byte {
+	out := binary.BigEndian.AppendUint16(nil, uint16(schema))
+	return append(out, s.ring.Seal(plain, sealContext(k, schema))...)
+}
+
+func (s *Store) open(r *Record) (schema int, plain []byte, err error) {
+	if len(r.Value) < schemaSize {
+		return 0, nil, fmt.Errorf("%w: a %s record", ErrDamaged, r.Kind)
+	}
+	schema = int(binary.BigEndian.Uint16(r.Value))
+	plain, err = s.ring.Open(r.Value[schemaSize:], sealContext(r.Key, schema))
+	if errors.Is(err, seal.ErrOpen) {
+		return 0, nil, fmt.Errorf("%w: a %s record", ErrDamaged, r.Kind)
+	}
+	return schema, plain, err
+}
+
+// sealContext binds a sealed value to its place, so that records can't be swapped
+// by somebody who can write to the database.
+func sealContext(k Key, schema int) []byte {
+	context := binary.BigEndian.AppendUint16(nil, uint16(schema))
+	for _, part := range []string{k.Namespace, k.Kind, k.ID} {
+		context = append(context, part...)
+		context = append(context, 0)
+	}
+	return context
+}

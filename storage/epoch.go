@@ -1,0 +1,85 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// epoch counts how often everything of one person, app or session was revoked.
+// An absent one stands at 0, so it must outlive whatever was stamped with it.
+type epoch struct {
+	ID        string    `json:"id"`
+	Count     uint64    `json:"count"`
+	At        time.Time `json:"at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Epochs reads and raises the epochs that a Stamp depends on.
+type Epochs struct {
+	store   *Store
+	records *Collection[epoch]
+}
+
+// NewEpochs returns the epochs of a store.
+func NewEpochs(s *Store) *Epochs {
+	return &Epochs{store: s, records: Collect(s, "epoch", 1, func(e *epoch) Meta {
+		return Meta{ID: e.ID, Expiry: e.ExpiresAt}
+	})}
+}
+
+// Holder names whose epoch is meant.
+type Holder struct{ id string }
+
+// OfSubject is everything of a person.
+func (e *Epochs) OfSubject(subject string) Holder {
+	return Holder{e.store.Lookup("epoch subject", subject)}
+}
+
+// OfApp is everything a person allowed one client.
+func (e *Epochs) OfApp(subject, clientID string) Holder {
+	return Holder{e.store.Lookup("epoch app", subject, clientID)}
+}
+
+// OfSession is everything that hangs on one session; an empty sessionID has no
+// epoch.
+func (e *Epochs) OfSession(sessionID string) Holder {
+	if sessionID == "" {
+		return Holder{}
+	}
+	return Holder{e.store.Lookup("epoch session", sessionID)}
+}
+
+// Ref returns the reference of the holder's record, for Store.Load.
+func (e *Epochs) Ref(h Holder) Ref { return e.records.Ref(h.id) }
+
+// At returns the epoch of a holder.
+func (e *Epochs) At(ctx context.Context, h Holder) (uint64, error) {
+	if h.id == "" {
+		return 0, nil
+	}
+	found, err := e.records.Get(ctx, h.id)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return found.Count, nil
+}
+
+// Raise revokes everything that was made under the holder's epoch so far. until
+// is when the last of it will have ended anyway; the zero time keeps the epoch for
+// ever, as is right for a holder that goes on living.
+func (e *Epochs) Raise(ctx context.Context, h Holder, until time.Time) error {
+	if h.id == "" {
+		return nil
+	}
+	return e.store.Do(ctx, func(ctx context.Context) error {
+		count, err := e.At(ctx, h)
+		if err != nil {
+			return err
+		}
+		return e.records.Put(ctx, &epoch{ID: h.id, Count: count + 1, At: e.store.Now(), ExpiresAt: until})
+	})
+}

@@ -1,0 +1,56 @@
+package storage
+
+import "time"
+
+// Session is a person's session at the provider, when Doorward does the login
+// itself. With a host's own session there is none.
+type Session struct {
+	Key       string    `json:"key"` // opaque.TokenKey of the cookie's value
+	ID        string    `json:"sid"` // public: the sid claim
+	Subject   string    `json:"sub"`
+	AuthTime  time.Time `json:"auth_time"`
+	ACR       string    `json:"acr,omitempty"`
+	AMR       []string  `json:"amr,omitempty"`
+	Org       string    `json:"org,omitempty"`
+	UserAgent string    `json:"user_agent,omitempty"`
+	SeenAt    time.Time `json:"seen_at"`    // hourly
+	ExpiresAt time.Time `json:"expires_at"` // the nearer of idle and absolute end
+	EndsAt    time.Time `json:"ends_at"`    // absolute end
+}
+
+// Sessions is the collection of sessions, listed by subject.
+func Sessions(s *Store) *Collection[Session] {
+	return Collect(s, "session", 1, func(v *Session) Meta {
+		return Meta{ID: v.Key, Expiry: v.ExpiresAt, Index: []Index{{IndexSubject, s.SubjectKey(v.Subject)}}}
+	})
+}
+
+// Consent is what a person allowed one client, remembered so that they are not
+// asked again for the same.
+type Consent struct {
+	Subject  string   `json:"sub"`
+	ClientID string   `json:"client_id"`
+	Scopes   []string `json:"scopes"`
+	Audience []string `json:"aud,omitempty"`
+	// Shown is a digest of the name and redirect hosts that the person saw:
+	// when the client changes them, they are asked again.
+	Shown     string    `json:"shown"`
+	Epoch     uint64    `json:"epoch,omitempty"` // of the app when it was given
+	GivenAt   time.Time `json:"given_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// ConsentKey is the ID of the consent of a person for a client.
+func (s *Store) ConsentKey(subject, clientID string) string {
+	return s.Lookup("consent", subject, clientID)
+}
+
+// Consents is the collection of remembered consents, listed by subject.
+func Consents(s *Store) *Collection[Consent] {
+	return Collect(s, "consent", 1, func(c *Consent) Meta {
+		return Meta{
+			ID: s.ConsentKey(c.Subject, c.ClientID), Expiry: c.ExpiresAt,
+			Index: []Index{{IndexSubject, s.SubjectKey(c.Subject)}, {IndexClient, c.ClientID}},
+		}
+	})
+}

@@ -1,0 +1,190 @@
+package storage
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/doorward/doorward/internal/seal"
+)
+
+// Sentinels of the Store.
+var (
+	// ErrNotFound means that the record does not exist or has expired.
+	ErrNotFound = errors.New("storage: not found")
+
+	// ErrDamaged means that a stored value did not open: the database was
+	// changed by somebody else, or belongs to another secret.
+	ErrDamaged = errors.New("storage: a stored value is damaged or was moved")
+
+	// ErrNewer means that a record was written by a newer release in a form
+	// that this one can't read.
+	ErrNewer = errors.New("storage: a record was written by a newer release")
+)
+
+const (
+	// sweepDelay keeps expired records for a while, so that a clock that ran
+	// ahead for a moment costs nothing.
+	sweepDelay = 24 * time.Hour
+
+	// clockTolerance is how far the clock may be behind the last commit at start.
+	clockTolerance = time.Minute
+)
+
+// Options are the settings of Open.
+type Options struct {
+	// Namespace separates the records of several issuers in one database. It
+	// is part of every key, index, sealed value and MAC. Required.
+	Namespace string
+
+	// Secrets wrap the data keys; the first is current, the others are tried
+	// when the keys were wrapped earlier. Each has at least 32 random bytes.
+	// With none the Backend must be a SecretKeeper.
+	Secrets [][]byte
+
+	// Clock replaces the system's clock, for tests. nil: the system's.
+	Clock func() time.Time
+
+	// AcceptClock opens the store though the clock is behind its last commit.
+	AcceptClock bool
+
+	// Logger receives what an operator should know. nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// Store keeps typed, sealed records over a Backend. It is safe for concurrent
+// use and starts no goroutine.
+type Store struct {
+	backend   Backend
+	namespace string
+	clock     func() time.Time
+	log       *slog.Logger
+	ring      *seal.Ring
+	lookupKey []byte
+	exhausted atomic.Int64
+}
+
+// Open makes a Store over a Backend, creating its data keys on first use. The
+// Backend stays the caller's to close. It refuses a clock more than a minute
+// behind the last commit, because expired records would come alive again.
+func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
+	if o.Namespace == "" {
+		return nil, fmt.Errorf("%w: Options.Namespace is empty", ErrInvalid)
+	}
+	s := &Store{backend: b, namespace: o.Namespace, clock: o.Clock, log: o.Logger}
+	if s.clock == nil {
+		s.clock = systemClock()
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if err := s.checkClock(ctx, o.AcceptClock); err != nil {
+		return nil, err
+	}
+	if err := s.openEnvelope(ctx, o.Secrets); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Store) checkClock(ctx context.Context, accept bool) error {
+	witness, ok := s.backend.(ClockWitness)
+	if !ok {
+		return nil
+	}
+	last, err := witness.LastCommit(ctx)
+	if err != nil {
+		return fmt.Errorf("storage: read the time of the last commit: %w", err)
+	}
+	behind := last.Sub(s.Now())
+	if behind <= clockTolerance {
+		return nil
+	}
+	if accept {
+		s.log.WarnContext(ctx, "the clock is behind the last commit and was accepted", "behind", behind.String(), "last_commit", last)
+		return nil
+	}
+	return fmt.Errorf("storage: the clock says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it once",
+		s.Now().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
+}
+
+// Now is the time by which everything in the store is judged.
+func (s *Store) Now() time.Time { return s.clock().UTC() }
+
+// Namespace returns the namespace that the Store was opened with.
+func (s *Store) Namespace() string { return s.namespace }
+
+// Exhausted counts the units of work that lost every one of their tries to
+// others. It stays 0 in a healthy server.
+func (s *Store) Exhausted() int64 { return s.exhausted.Load() }
+
+// MAC returns the HMAC-SHA256 of the parts under the store's own key, which is
+// created once and never changes. purpose keeps one use apart from another.
+func (s *Store) MAC(purpose string, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, s.lookupKey)
+	writePart(h, []byte(s.namespace))
+	writePart(h, []byte(purpose))
+	for _, p := range parts {
+		writePart(h, p)
+	}
+	return h.Sum(nil)
+}
+
+// writePart writes a length before the bytes, so that ("ab", "c") and ("a", "bc")
+// differ.
+func writePart(w io.Writer, p []byte) {
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(p)))
+	_, _ = w.Write(size[:]) // a hash never fails
+	_, _ = w.Write(p)
+}
+
+// Lookup returns the form in which values that tell something about a person or
+// let somebody in (a subject, a user code, a JTI) stand in keys and indexes.
+func (s *Store) Lookup(purpose string, values ...string) string {
+	parts := make([][]byte, len(values))
+	for i, v := range values {
+		parts[i] = []byte(v)
+	}
+	return base64.RawURLEncoding.EncodeToString(s.MAC("lookup "+purpose, parts...)[:18])
+}
+
+// Sweep deletes records a day after they expired, holding the writer for about
+// budget, and returns how many went; 0 means that none is left.
+func (s *Store) Sweep(ctx context.Context, budget time.Duration) (int, error) {
+	n, err := s.backend.Sweep(ctx, s.Now().Add(-sweepDelay), budget)
+	if err != nil {
+		return n, fmt.Errorf("storage: sweep: %w", err)
+	}
+	return n, nil
+}
+
+// Ping asks the backend for a record, to learn whether it answers.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.backend.Get(ctx, s.key(envelopeKind, envelopeID))
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+func (s *Store) key(kind, id string) Key { return Key{Namespace: s.namespace, Kind: kind, ID: id} }
+
+// unavailable makes every failure of a backend that is not an answer
+// ErrUnavailable, keeping the cause.
+func unavailable(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrUnavailable), errors.Is(err, ErrInvalid), errors.Is(err, ErrDamaged), errors.Is(err, ErrNewer):
+		return err
+	default:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+}
