@@ -1,0 +1,29 @@
+# Everything that can be done with this tree. A target's comment is its help text.
+
+GO ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench guards deps
+
+help: ## list what can be done
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start the example identity provider (a database file appears in this folder)
+	$(GO) run ./examples/idp
+
+test: ## vet and test; needs only Go, and says what it left out
+	$(GO) vet ./...
+	$(GO) test ./...
+	@scripts/left-out
+
+check: ## what CI runs: installs what is missing on Debian, leaves nothing out
+	@scripts/check
+
+bench: ## HTTP benchmarks on bbolt with real syncs, 1 and 32 callers
+	$(GO) test -run '^$$' -bench . -benchmem ./integration/...
+
+guards: ## remove each guard of the engine in turn and show the test that turns red
+	scripts/guards
+
+deps: ## write deps.txt again: the modules that importing ./server links
+	scripts/deps >deps.txt
