@@ -1,0 +1,136 @@
+package server
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/storage"
+)
+
+// Config is all that a host says about its authorization server. The required
+// fields are Issuer, Store and Login; the zero value of every other field is the
+// strict choice.
+type Config struct {
+	// Issuer is the URL by which clients know the server: https, no query, no
+	// fragment, no trailing slash; http only on loopback. It alone decides the
+	// URLs and cookies of the server, forwarded headers never do. A loopback
+	// issuer is development mode: error pages may show what is registered.
+	// RFC 8414 §2
+	Issuer string
+
+	// Store is the database. It stays the host's to close, after Run returned.
+	Store storage.Backend
+
+	// Login signs people in: handlers.ExistingSession for a product with its
+	// own session, handlers.PasswordLogin for a ready page, or any handlers.Login.
+	Login handlers.Login
+
+	// Consent asks people what a client may do. nil: the built-in page.
+	Consent handlers.Consent
+
+	// Claims says what tokens and userinfo tell about a person. nil: the sub alone.
+	Claims handlers.Claims
+
+	// OnEvent observes what happened, once, after it is durable. It must not block.
+	OnEvent func(ctx context.Context, e handlers.Event)
+
+	// Clients are the configured clients. They live in memory and win over
+	// clients of the store; an ID in both is an error at start.
+	Clients []storage.Client
+
+	// Scopes are the scopes that clients may be registered for, beside openid
+	// and offline_access. The description is shown on the consent page.
+	Scopes []Scope
+
+	// DefaultAudience is the aud of access tokens when nothing else says.
+	// Empty: the issuer.
+	DefaultAudience string
+
+	// Prefix stands between the issuer's path and the endpoints. Empty: /oauth.
+	// "/" mounts the endpoints directly under the issuer.
+	Prefix string
+
+	// Secrets wrap the keys of the store, the first one being current. Empty: the
+	// store keeps one beside itself, if it can.
+	Secrets [][]byte
+
+	Lifetimes Lifetimes
+	Refresh   Refresh
+	Keys      Keys
+	Pages     Pages
+	Limits    Limits
+	Insecure  Insecure
+
+	// Proxies are the networks whose X-Forwarded-For is believed, for logs and
+	// limits only.
+	Proxies []netip.Prefix
+
+	// Logger receives what an operator should know. nil: slog.Default().
+	Logger *slog.Logger
+
+	// Clock replaces the system's clock, for tests. nil: the system's.
+	Clock func() time.Time
+}
+
+// Scope is a scope with the words by which people are asked for it.
+type Scope struct {
+	Name        string
+	Description string // "Read your notes"; empty: the name is shown
+}
+
+// Lifetimes are how long things live; 0 takes the default.
+type Lifetimes struct {
+	Code            time.Duration // 60 s
+	AccessToken     time.Duration // 1 h
+	IDToken         time.Duration // 1 h
+	RefreshIdle     time.Duration // 30 days without use
+	RefreshAbsolute time.Duration // 90 days in all
+	Interaction     time.Duration // 1 h to sign in and consent
+	Consent         time.Duration // 90 days that a consent is remembered
+	SessionIdle     time.Duration // 14 days, of the server's own session
+	SessionAbsolute time.Duration // 90 days
+}
+
+// Refresh are the rules of refresh tokens. The zero value is the window policy of
+// 30 seconds, the one default that is not the strictest: with strict, an answer
+// lost on the way signs the person out.
+type Refresh struct {
+	Policy storage.RefreshPolicy // of clients that name none; empty: window
+	Window time.Duration         // 0: 30 s
+}
+
+// Keys are the rules of signing keys.
+type Keys struct {
+	// Algorithms of ID tokens, the default first. Empty: RS256, ES256.
+	Algorithms []string
+	// Rotation is how long a key signs. 0: 30 days.
+	Rotation time.Duration
+	// CacheTime is how long clients may keep the key set. 0: 1 h.
+	CacheTime time.Duration
+}
+
+// Pages change what people see.
+type Pages struct {
+	// Overlay replaces single pages or the stylesheet, by the names listed in
+	// package pages. A page that does not parse is an error at start.
+	Overlay fs.FS
+	// Name of the product, shown on every page. Empty: the issuer's host.
+	Name string
+}
+
+// Limits bound what one address or account may try; 0 takes the default.
+type Limits struct {
+	// Logins is how many wrong passwords one account takes in 15 minutes before
+	// further ones are slowed down. 0: 10.
+	Logins int
+}
+
+// Insecure weakens the server. Every field that is set is logged at Warn.
+type Insecure struct {
+	// AcceptClock starts though the clock is behind the last commit.
+	AcceptClock bool
+}
