@@ -30,15 +30,14 @@ type Collection[T any] struct {
 	kind     string
 	schema   int
 	describe func(*T) Meta
-	fields   map[string]bool
 }
 
 // Collect defines a collection. kind names it within the store and never
-// changes; schema counts up when the JSON form of T changes so that an older
-// release must not touch it. Fields that a newer release added are kept when an
-// older one writes the record.
+// changes; schema counts up whenever the JSON form of T does change. A record of
+// a higher schema than this one keeps its schema and the fields that T does not
+// know when it is written, so that two releases can share a database.
 func Collect[T any](s *Store, kind string, schema int, describe func(*T) Meta) *Collection[T] {
-	return &Collection[T]{store: s, kind: kind, schema: schema, describe: describe, fields: jsonFields(reflect.TypeFor[T]())}
+	return &Collection[T]{store: s, kind: kind, schema: schema, describe: describe}
 }
 
 // Ref names a record for Store.Load.
@@ -106,23 +105,20 @@ func (c *Collection[T]) put(ctx context.Context, value *T, read bool) error {
 	if meta.ID == "" {
 		return fmt.Errorf("%w: a %s record without an ID", ErrInvalid, c.kind)
 	}
-	plain, err := json.Marshal(value)
+	encoded, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("storage: encode a %s record: %w", c.kind, err)
 	}
 	return c.store.Do(ctx, func(ctx context.Context) error {
 		u, key := c.store.unit(ctx), c.store.key(c.kind, meta.ID)
-		schema := c.schema
+		schema, plain := c.schema, encoded
 		if read {
 			e, err := u.entry(ctx, key)
 			if err != nil {
 				return err
 			}
 			if was, old, exists := e.current(); exists && was > schema {
-				schema = was
-				if plain, err = c.keepUnknown(old, plain); err != nil {
-					return err
-				}
+				schema, plain = was, keepUnknown(reflect.TypeFor[T](), old, encoded)
 			}
 		}
 		u.write(ctx, key, write{schema: schema, plain: plain, op: Op{
@@ -159,8 +155,8 @@ type Page struct {
 
 // List returns one page of the values that carry an index entry, or of all with
 // an empty index, ordered by ID, and the After of the next page, which is empty
-// when there is none. It shows what is committed, not the writes of a unit of work
-// under way.
+// when this page was not full. It shows what is committed, not the writes of a
+// unit of work under way.
 func (c *Collection[T]) List(ctx context.Context, index, value string, page Page) (values []*T, next string, err error) {
 	limit := page.Limit
 	if limit == 0 {
@@ -198,34 +194,42 @@ func (c *Collection[T]) decode(plain []byte) (*T, error) {
 	return value, nil
 }
 
-// keepUnknown carries fields that T does not have from the stored value over to
-// the new one.
-func (c *Collection[T]) keepUnknown(old, plain []byte) ([]byte, error) {
-	var was, is map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(old, &was), json.Unmarshal(plain, &is)); err != nil {
-		return nil, fmt.Errorf("storage: merge a %s record: %w", c.kind, err)
+// keepUnknown returns the JSON form of a value of type t with the fields that t
+// does not have carried over from the stored form, in nested structs too.
+func keepUnknown(t reflect.Type, old, plain json.RawMessage) json.RawMessage {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
+	var was, is map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(old, &was) != nil || json.Unmarshal(plain, &is) != nil || is == nil {
+		return plain // no object in both, so there is nothing to carry over
+	}
+	known := jsonFields(t)
 	for name, value := range was {
-		if !c.fields[name] {
+		field, ok := known[name]
+		if !ok {
 			is[name] = value
+		} else if now, kept := is[name]; kept {
+			is[name] = keepUnknown(field, value, now)
 		}
 	}
-	return json.Marshal(is)
+	merged, err := json.Marshal(is)
+	if err != nil {
+		return plain // not reached: the parts were valid JSON
+	}
+	return merged
 }
 
-func jsonFields(t reflect.Type) map[string]bool {
-	names := map[string]bool{}
-	if t.Kind() != reflect.Struct {
-		return names
-	}
+func jsonFields(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
 	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" {
 			name = f.Name
 		}
-		names[name] = true
+		fields[name] = f.Type
 	}
-	return names
+	return fields
 }
 
 // schemaSize is the length of the schema number that stands before a sealed value.

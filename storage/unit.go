@@ -21,6 +21,7 @@ type unit struct {
 	entries map[Key]*entry
 	order   []Key // the order of first writes, so that batches are reproducible
 	after   []hook
+	done    bool // what is written from now on would be lost, so nothing joins it
 }
 
 type entry struct {
@@ -49,7 +50,19 @@ type survivingKey struct{}
 
 func (s *Store) unit(ctx context.Context) *unit {
 	u, _ := ctx.Value(unitKey{s}).(*unit)
+	if u == nil || u.done {
+		return nil
+	}
 	return u
+}
+
+// Apart returns ctx without the unit of work it carries, if any: what is read
+// under it comes from the store, and what is written is committed on its own.
+func (s *Store) Apart(ctx context.Context) context.Context {
+	if s.unit(ctx) == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, unitKey{s}, nil)
 }
 
 // Do runs fn as one unit of work. What fn reads is remembered with its revision
@@ -92,6 +105,7 @@ func (s *Store) Do(ctx context.Context, fn func(ctx context.Context) error) erro
 // finish applies what is to be written and runs the hooks. again means that a
 // precondition failed and the unit is to be run anew.
 func (u *unit) finish(ctx context.Context, err error) (again bool, applied error) {
+	u.done = true
 	ops := u.ops(err != nil)
 	if len(ops) > 0 {
 		if err != nil {
@@ -230,14 +244,13 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	now := u.store.Now()
 	for i, k := range missing {
 		e := u.at(k)
+		if found[i].Revision != 0 && !found[i].Expired(now) {
+			if e.schema, e.plain, err = u.store.open(&found[i]); err != nil {
+				return err
+			}
+			e.revision = found[i].Revision
+		}
 		e.read = true
-		if found[i].Revision == 0 || found[i].Expired(now) {
-			continue
-		}
-		e.revision = found[i].Revision
-		if e.schema, e.plain, err = u.store.open(&found[i]); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -283,14 +296,26 @@ func (e *entry) current() (schema int, plain []byte, exists bool) {
 func (s *Store) Count(ctx context.Context, kind, id string, delta, ceiling int64, life time.Duration) error {
 	return s.Do(ctx, func(ctx context.Context) error {
 		u, key := s.unit(ctx), s.key(kind, id)
-		if before := u.at(key).pending; before != nil && before.op.Action == ActionAdd {
-			delta += before.op.Delta
-		}
+		e := u.at(key)
+		surviving := delta + e.surviving.delta() // before write replaces it
 		u.write(ctx, key, write{op: Op{
-			Action: ActionAdd, Delta: delta, Ceiling: ceiling, Expiry: s.Now().Add(life),
+			Action: ActionAdd, Delta: delta + e.pending.delta(), Ceiling: ceiling, Expiry: s.Now().Add(life),
 		}})
+		if survives(ctx) {
+			kept := *e.pending
+			kept.op.Delta = surviving
+			e.surviving = &kept
+		}
 		return nil
 	})
+}
+
+// delta returns what the write adds to a counter.
+func (w *write) delta() int64 {
+	if w == nil || w.op.Action != ActionAdd {
+		return 0
+	}
+	return w.op.Delta
 }
 
 // Counted returns what a counter stands at in the store, without the writes of a

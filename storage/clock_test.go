@@ -1,0 +1,35 @@
+package storage
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSteadyClock(t *testing.T) {
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	wall, elapsed := start, time.Duration(0)
+	now := steady(start, func() time.Time { return wall }, func() time.Duration { return elapsed })
+	for _, step := range []struct {
+		name          string
+		wall, elapsed time.Duration
+		want          time.Duration
+	}{
+		{"both agree", time.Hour, time.Hour, time.Hour},
+		{"the wall clock was set back", -24 * time.Hour, 2 * time.Hour, 2 * time.Hour},
+		{"the machine slept", 9 * time.Hour, 3 * time.Hour, 9 * time.Hour},
+	} {
+		wall, elapsed = start.Add(step.wall), step.elapsed
+		if got := now().Sub(start); got != step.want {
+			t.Errorf("%s: %v after the start, want %v", step.name, got, step.want)
+		}
+	}
+}
+
+func TestSystemClockIsTheTime(t *testing.T) {
+	now := systemClock()
+	before := time.Now()
+	got := now()
+	if got.Before(before.Round(0)) || got.After(time.Now().Add(time.Second)) || got.Location() != time.UTC {
+		t.Errorf("the clock says %v at %v", got, before)
+	}
+}
