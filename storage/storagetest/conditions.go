@@ -14,7 +14,6 @@ func conditionCases() []testCase {
 		{"condition/table", "an operation is carried out only if its condition holds; an expired record counts as absent", checkConditionTable},
 		{"condition/delete", "Delete removes the record; deleting an absent one is no error", checkDelete},
 		{"condition/check", "Check writes nothing", checkCheckWritesNothing},
-		{"condition/before the batch", "every condition is judged against the state before the batch", checkJudgedBefore},
 	}
 }
 
@@ -123,32 +122,4 @@ func checkCheckWritesNothing(ctx context.Context, b storage.Backend) error {
 		return fmt.Errorf("a Check changed its record: %s", diff)
 	}
 	return expectValue(ctx, b, "none", "", "after a Check for absence")
-}
-
-func checkJudgedBefore(ctx context.Context, b storage.Backend) error {
-	if err := arrange(ctx, b, put("a", storage.Absent(), "1")); err != nil {
-		return err
-	}
-	a, err := get(ctx, b, "a")
-	if err != nil {
-		return err
-	}
-	ops := []storage.Op{put("b", storage.Absent(), "2"), check("c", storage.Absent()), remove("a", storage.At(a.Revision))}
-	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}} {
-		batch := make([]storage.Op, len(order))
-		for i, n := range order {
-			batch[i] = ops[n]
-		}
-		if err := expect(apply(ctx, b, batch...), nil, "a batch whose conditions all hold"); err != nil {
-			return err
-		}
-		if err := arrange(ctx, b, remove("b", storage.Any()), put("a", storage.Absent(), "1")); err != nil {
-			return err
-		}
-		if a, err = get(ctx, b, "a"); err != nil {
-			return err
-		}
-		ops[2].If = storage.At(a.Revision)
-	}
-	return nil
 }

@@ -96,7 +96,7 @@ func readPages(ctx context.Context, b storage.Backend, q storage.Query) ([]strin
 			return nil, fmt.Errorf("a page of at most %d records has %d", q.Limit, len(page))
 		}
 		for _, r := range page {
-			if len(got) > 0 && (strings.Compare(r.ID, got[len(got)-1]) > 0) == q.Descending {
+			if len(got) > 0 && (r.ID == got[len(got)-1] || r.ID > got[len(got)-1] == q.Descending) {
 				return nil, fmt.Errorf("List is out of order (descending: %t): %q comes after %q", q.Descending, r.ID, got[len(got)-1])
 			}
 			got = append(got, r.ID)

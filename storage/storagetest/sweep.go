@@ -91,7 +91,9 @@ func checkSweepBudget(ctx context.Context, b storage.Backend) error {
 		if n == 0 {
 			break
 		}
-		total += n
+		if total += n; total > expired {
+			return fmt.Errorf("Sweep says that %d records went though %d had expired", total, expired)
+		}
 	}
 	if total != expired {
 		return fmt.Errorf("Sweep returned 0 after %d records though %d had expired", total, expired)
