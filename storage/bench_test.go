@@ -42,4 +42,3 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
-
