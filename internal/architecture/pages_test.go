@@ -31,7 +31,7 @@ func TestProgramsCompile(t *testing.T) {
 				continue
 			}
 			programs++
-			program(t, fmt.Sprintf("%s:%d", page, b.line), b.text)
+			program(t, page, b)
 		}
 		if page == "README.md" && programs == 0 {
 			t.Error("README.md shows no program: the embed is the first thing a reader looks for")
@@ -39,9 +39,10 @@ func TestProgramsCompile(t *testing.T) {
 	}
 }
 
-func program(t *testing.T, name, text string) {
+func program(t *testing.T, page string, b block) {
 	t.Helper()
-	s, err := parse(name, []byte(text))
+	name := fmt.Sprintf("%s:%d", page, b.line)
+	s, err := parse(name, []byte(b.text))
 	if err != nil {
 		t.Errorf("%s: %v", name, err)
 		return
@@ -55,7 +56,8 @@ func program(t *testing.T, name, text string) {
 			t.Errorf("%s: imports %s, which no host can", name, p)
 		}
 	})
-	build(t, name, text)
+	// The line directive makes the compiler speak of lines of the page.
+	build(t, name, fmt.Sprintf("//line %s:%d\n%s", filepath.Base(page), b.line+1, b.text))
 }
 
 // pages returns the Markdown pages at the root and under docs.
@@ -144,7 +146,7 @@ func build(t *testing.T, name, text string) {
 	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "vet", "-overlay", overlayFile, "./readme")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", os.DevNull, "-overlay", overlayFile, "./readme")
 	cmd.Dir = top
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%s: %v\n%s", name, err, out)
