@@ -61,7 +61,7 @@ func TokenKey(prefix, token string) (key string, ok bool) {
 		return "", false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil {
+	if err != nil || len(raw) != timeSize+randomSize { // the decoder passes over line breaks
 		return "", false
 	}
 	sum := sha256.Sum256([]byte(token))
