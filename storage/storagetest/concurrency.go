@@ -110,27 +110,24 @@ func checkListSnapshot(ctx context.Context, b storage.Backend) error {
 	if err := arrange(ctx, b, ops...); err != nil {
 		return err
 	}
-	return together(writers+readers, func(i int) error {
-		for round := range rounds {
-			if i < writers {
-				n, side := round%(records/writers)*writers+i, round/(records/writers)%2
-				err := apply(ctx, b, remove(id(n, side), storage.Any()), put(id(n, 1-side), storage.Absent(), "v", entry("x", "1")))
-				if err != nil {
-					return fmt.Errorf("moving a record failed: %w", err)
-				}
-				continue
-			}
-			q := storage.Query{Namespace: namespace, Kind: kind, Limit: 2 * records, Descending: round%2 == 1}
-			if round%4 < 2 {
-				q.Index, q.Value = "x", "1"
-			}
-			found, err := b.List(ctx, q)
-			if err != nil {
-				return fmt.Errorf("List failed under load: %w", err)
-			}
-			if len(found) != records {
-				return fmt.Errorf("List saw half a batch: %d records while %d move about: %s", len(found), records, ids(found))
-			}
+	return alongside(writers, rounds, func(i, round int) error {
+		n, side := round%(records/writers)*writers+i, round/(records/writers)%2
+		err := apply(ctx, b, remove(id(n, side), storage.Any()), put(id(n, 1-side), storage.Absent(), "v", entry("x", "1")))
+		if err != nil {
+			return fmt.Errorf("moving a record failed: %w", err)
+		}
+		return nil
+	}, readers, func(round int) error {
+		q := storage.Query{Namespace: namespace, Kind: kind, Limit: 2 * records, Descending: round%2 == 1}
+		if round%4 < 2 {
+			q.Index, q.Value = "x", "1"
+		}
+		found, err := b.List(ctx, q)
+		if err != nil {
+			return fmt.Errorf("List failed under load: %w", err)
+		}
+		if len(found) != records {
+			return fmt.Errorf("List saw half a batch: %d records while %d move about: %s", len(found), records, ids(found))
 		}
 		return nil
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/doorward/doorward/storage"
@@ -151,26 +150,4 @@ func entrySet(entries []storage.Index) []storage.Index {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))
 	})
 	return slices.Compact(set)
-}
-
-// together calls do(0) to do(n-1) from n goroutines that start at one moment and
-// returns the first error when all are done.
-func together(n int, do func(i int) error) error {
-	start := make(chan struct{})
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			<-start
-			errs[i] = do(i)
-		})
-	}
-	close(start)
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

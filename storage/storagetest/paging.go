@@ -156,7 +156,7 @@ func checkAfterMissing(ctx context.Context, b storage.Backend) error {
 }
 
 func checkPagingUnderLoad(ctx context.Context, b storage.Backend) error {
-	const staying, writers, readers, rounds = 150, 2, 2, 8
+	const staying, writers, readers, rounds = 150, 2, 2, 200
 	var ops []storage.Op
 	var want []string
 	for i := range staying {
@@ -167,34 +167,27 @@ func checkPagingUnderLoad(ctx context.Context, b storage.Backend) error {
 	if err := arrange(ctx, b, ops...); err != nil {
 		return err
 	}
-	return together(writers+readers, func(i int) error {
-		for round := range rounds {
-			if i >= writers {
-				q := storage.Query{Limit: 11, Descending: round%2 == 1}
-				if round%4 < 2 {
-					q.Index, q.Value = "x", "1"
-				}
-				got, err := readPages(ctx, b, q)
-				if err != nil {
-					return err
-				}
-				got = slices.DeleteFunc(got, func(id string) bool { return !strings.HasSuffix(id, "stays") })
-				if err := expectComplete(got, want, q); err != nil {
-					return err
-				}
-				continue
-			}
-			for n := range 20 {
-				id := fmt.Sprintf("%03d moves %d", n*staying/20, i)
-				op := put(id, storage.Any(), "v", entry("x", "1"))
-				if (round+n)%2 == 1 {
-					op = remove(id, storage.Any())
-				}
-				if err := apply(ctx, b, op); err != nil {
-					return fmt.Errorf("a write failed under load: %w", err)
-				}
-			}
+	return alongside(writers, rounds, func(i, round int) error {
+		const places = 20
+		id := fmt.Sprintf("%03d moves %d", round%places*staying/places, i)
+		op := put(id, storage.Any(), "v", entry("x", "1"))
+		if (round/places+round)%2 == 1 {
+			op = remove(id, storage.Any())
+		}
+		if err := apply(ctx, b, op); err != nil {
+			return fmt.Errorf("a write failed under load: %w", err)
 		}
 		return nil
+	}, readers, func(round int) error {
+		q := storage.Query{Limit: 11, Descending: round%2 == 1}
+		if round%4 < 2 {
+			q.Index, q.Value = "x", "1"
+		}
+		got, err := readPages(ctx, b, q)
+		if err != nil {
+			return err
+		}
+		got = slices.DeleteFunc(got, func(id string) bool { return !strings.HasSuffix(id, "stays") })
+		return expectComplete(got, want, q)
 	})
 }

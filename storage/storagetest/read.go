@@ -113,20 +113,9 @@ func checkGetSnapshot(ctx context.Context, b storage.Backend) error {
 		}
 		return nil
 	}
-	err := together(writers+readers, func(i int) error {
-		for round := range rounds {
-			var err error
-			if i < writers {
-				err = transfer(ctx, b, keys[(i+round)%accounts], keys[(i+round+1+i%2)%accounts])
-			} else {
-				err = total()
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := alongside(writers, rounds, func(i, round int) error {
+		return transfer(ctx, b, keys[(i+round)%accounts], keys[(i+round+1+i%2)%accounts])
+	}, readers, func(int) error { return total() })
 	return errors.Join(err, total())
 }
 

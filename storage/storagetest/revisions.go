@@ -78,29 +78,26 @@ func checkRevisionUnderLoad(ctx context.Context, b storage.Backend) error {
 	}
 	var mu sync.Mutex
 	seen := map[storage.Revision]string{}
-	return together(writers+readers, func(i int) error {
-		for round := range rounds {
-			if i < writers {
-				op := put("a", storage.Any(), fmt.Sprintf("writer %d, round %d", i, round))
-				if round%3 == 2 {
-					op = remove("a", storage.Any())
-				}
-				if err := apply(ctx, b, op); err != nil {
-					return fmt.Errorf("an unconditional write failed under load: %w", err)
-				}
-				continue
-			}
-			r, err := get(ctx, b, "a")
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			value, known := seen[r.Revision]
-			seen[r.Revision] = string(r.Value)
-			mu.Unlock()
-			if known && value != string(r.Value) {
-				return fmt.Errorf("revision %d was seen with two values: %q and %q", r.Revision, value, r.Value)
-			}
+	return alongside(writers, rounds, func(i, round int) error {
+		op := put("a", storage.Any(), fmt.Sprintf("writer %d, round %d", i, round))
+		if round%3 == 2 {
+			op = remove("a", storage.Any())
+		}
+		if err := apply(ctx, b, op); err != nil {
+			return fmt.Errorf("an unconditional write failed under load: %w", err)
+		}
+		return nil
+	}, readers, func(int) error {
+		r, err := get(ctx, b, "a")
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		value, known := seen[r.Revision]
+		seen[r.Revision] = string(r.Value)
+		mu.Unlock()
+		if known && value != string(r.Value) {
+			return fmt.Errorf("revision %d was seen with two values: %q and %q", r.Revision, value, r.Value)
 		}
 		return nil
 	})
