@@ -3,8 +3,10 @@ package storage_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,6 +159,9 @@ func TestMACsDifferByNamespacePurposeAndParts(t *testing.T) {
 			t.Errorf("%s and %s have the same MAC, or one of %d bytes", name, other, len(mac))
 		}
 		seen[string(mac)] = name
+	}
+	if mac := base64.RawURLEncoding.EncodeToString(a.MAC("p", []byte("x"))); strings.HasPrefix(mac, a.Lookup("p", "x")) {
+		t.Error("a lookup shows the MAC of the same purpose")
 	}
 	lookups := map[string]bool{}
 	for _, l := range []string{

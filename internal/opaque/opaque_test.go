@@ -67,6 +67,18 @@ func TestTokenKey(t *testing.T) {
 	}
 }
 
+// TestTokenHasOneForm: 51 characters hold 306 bits, of which a token uses 304.
+func TestTokenHasOneForm(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	token := opaque.NewToken("dwa_", now)
+	last := strings.IndexByte(alphabet, token[54])
+	for stray := 1; stray < 4; stray++ {
+		if _, ok := opaque.TokenKey("dwa_", token[:54]+alphabet[last^stray:][:1]); ok {
+			t.Errorf("a token with the stray bits %b was taken", stray)
+		}
+	}
+}
+
 func TestRandom(t *testing.T) {
 	if a, b := opaque.Random(32), opaque.Random(32); len(a) != 32 || bytes.Equal(a, b) {
 		t.Errorf("%x, %x", a, b)
