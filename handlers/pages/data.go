@@ -1,0 +1,148 @@
+package pages
+
+import "html/template"
+
+// Page is the data of one page. The types of this package are all there are.
+type Page interface{ file() string }
+
+// Site is what every page is told, as .Site.
+type Site struct {
+	Name   string // of the product
+	Lang   string // of the page, for the lang attribute
+	Assets string // URL path under which the static files are served, without a slash at its end
+	Style  string // URL path of the stylesheet
+	Logo   string // URL path of the logo, empty when there is none
+}
+
+// Form is what the form of a page needs.
+type Form struct {
+	Action string // URL that the form posts to
+}
+
+// Client is the application that asks.
+type Client struct {
+	Name       string // what people know it by; cleaned
+	URI        string // its web page, empty when unknown
+	Host       string // where the answer goes: a host, "this device", or a scheme
+	Local      bool   // the answer goes to a program on this device
+	FirstParty bool   // it belongs to the product itself
+}
+
+// Scope is one thing that is asked for.
+type Scope struct {
+	Name        string
+	Description string // in words; the name when there are none
+}
+
+// Login asks for name and password. The form sends username and password.
+type Login struct {
+	Form
+	Client   Client
+	Username string // what was typed before, or the login_hint
+	Error    string // why the page is shown again, empty at first
+	Reauth   bool   // the person is signed in already and is asked to prove it again
+}
+
+// Consent asks what a client may do. The form sends decision: allow or deny.
+type Consent struct {
+	Form
+	Client  Client
+	Account string // who is signed in
+	Scopes  []Scope
+	Offline bool // access goes on while the person is away
+}
+
+// Error tells that something went wrong.
+type Error struct {
+	Title     string
+	Message   string // what happened
+	Advice    string // what to do now
+	Detail    string // for the developer, only where the issuer is on loopback
+	Help      string // URL of what this error means, empty when there is none
+	RequestID string // also in the log
+}
+
+// Expired tells that a sign-in can't go on: too old, used, or begun elsewhere.
+// The form, where there is one, sends decision: restart.
+type Expired struct {
+	Form             // Action is empty when the request can't be started again
+	Title     string // "This sign-in link has expired"
+	Message   string
+	RequestID string
+}
+
+// Logout asks whether to sign out. The form sends decision: signout or stay.
+type Logout struct {
+	Form
+	Account string
+	Client  string // name of the application that asks, empty when unknown
+}
+
+// SignedOut tells that the person is signed out.
+type SignedOut struct {
+	Stayed bool // the person chose to stay signed in
+}
+
+// FormPost sends the answer to the client by a form. OAuth 2.0 Form Post Response Mode
+type FormPost struct {
+	Client string       // name
+	URL    template.URL // the redirect URI, checked
+	Fields []Field
+	Script string // URL path of the script that submits the form at once
+}
+
+// Field is one field of a FormPost.
+type Field struct{ Name, Value string }
+
+// Return leads back to an app by its private-use scheme. RFC 8252 §7.1
+type Return struct {
+	Client string       // name
+	URL    template.URL // the redirect URI with the answer, checked
+	Failed bool         // the answer is an error
+}
+
+// Reasons explains every error by its anchor.
+type Reasons struct{ List []Reason }
+
+// Reason is one entry of Reasons.
+type Reason struct {
+	Anchor string // error_uri is the page's URL, a # and this
+	Code   string // the code of the protocol
+	What   string // what happened
+	Change string // what to change
+}
+
+func (Login) file() string     { return "login.html" }
+func (Consent) file() string   { return "consent.html" }
+func (Error) file() string     { return "error.html" }
+func (Expired) file() string   { return "expired.html" }
+func (Logout) file() string    { return "logout.html" }
+func (SignedOut) file() string { return "signedout.html" }
+func (FormPost) file() string  { return "formpost.html" }
+func (Return) file() string    { return "return.html" }
+func (Reasons) file() string   { return "reasons.html" }
+
+// samples are complete data for every page. New executes each page with all of
+// its samples, so that a replaced page that asks for what does not exist fails at
+// start and not before a person.
+func samples() []Page {
+	client := Client{Name: "Notes", URI: "https://notes.example", Host: "notes.example"}
+	local := Client{Name: "Notes for the terminal", Host: "this device", Local: true, FirstParty: true}
+	form := Form{Action: "/oauth/interaction/sample?step=login"}
+	return []Page{
+		Login{Form: form, Client: client},
+		Login{Form: form, Client: local, Username: "alice", Error: "Please try again.", Reauth: true},
+		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true},
+		Consent{Form: form, Client: local, Account: "alice"},
+		Error{Title: "Title", Message: "Message", Advice: "Advice", Detail: "Detail", Help: "https://id.example/errors#x", RequestID: "abc"},
+		Error{Title: "Title", RequestID: "abc"},
+		Expired{Form: form, Title: "Title", Message: "Message", RequestID: "abc"},
+		Expired{Title: "Title", RequestID: "abc"},
+		Logout{Form: form, Account: "alice", Client: "Notes"},
+		Logout{Form: form},
+		SignedOut{}, SignedOut{Stayed: true},
+		FormPost{Client: "Notes", URL: "https://notes.example/cb", Fields: []Field{{"code", "x"}}, Script: "/oauth/assets/submit.js"},
+		Return{Client: "Notes", URL: "com.example.notes:/cb"}, Return{Client: "Notes", URL: "com.example.notes:/cb", Failed: true},
+		Reasons{List: []Reason{{Anchor: "a", Code: "invalid_request", What: "What.", Change: "Change."}}},
+	}
+}

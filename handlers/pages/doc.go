@@ -1,0 +1,24 @@
+// Package pages holds what people see: one html/template and one exported struct of
+// data for each page, a layout around all of them, and one stylesheet.
+//
+// A host replaces single files through an fs.FS, by these names:
+//
+//	layout.html          the frame: calls {{template "title" .}} and {{template "content" .}}
+//	login.html           data Login
+//	consent.html         data Consent
+//	error.html           data Error
+//	expired.html         data Expired
+//	logout.html          data Logout, asks whether to sign out
+//	signedout.html       data SignedOut
+//	formpost.html        data FormPost
+//	return.html          data Return, the way back to an app on the device
+//	reasons.html         data Reasons, what every error means
+//	style.css            the stylesheet
+//	logo.svg, logo.png   shown above every page
+//
+// A page defines the templates "title" and "content". It is executed with .Site, the
+// same for all pages, and .Page, its own data. To change the colours alone, replace
+// style.css by one line and five variables:
+//
+//	@import "default.css"; :root { --brand: #b3261e; --brand-text: #fff; --page: #faf7f5; --card: #fff; --text: #1d1b1a; }
+package pages
