@@ -105,7 +105,7 @@ func (s *sorted[E]) before(bound *E) iter.Seq[E] {
 		}
 		for i := last; i >= 0; i-- {
 			run := s.runs[i]
-			if bound != nil && i == last {
+			if bound != nil {
 				at, _ := slices.BinarySearchFunc(run, *bound, s.compare)
 				run = run[:at]
 			}

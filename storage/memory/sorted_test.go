@@ -56,7 +56,7 @@ func compareSorted(t *testing.T, set *sorted[string], plain []string, bound stri
 		"before": {slices.Collect(set.before(&bound)), reversed},
 	} {
 		if !slices.Equal(pair[0], pair[1]) {
-			t.Fatalf("%s %q: %d elements, want %d: %q", name, bound, len(pair[0]), len(pair[1]), pair[0])
+			t.Fatalf("%s %q: %d elements, want %d or others", name, bound, len(pair[0]), len(pair[1]))
 		}
 	}
 	backward := slices.Collect(set.before(nil))
