@@ -47,6 +47,7 @@ func alongside(writers, rounds int, write func(writer, round int) error, readers
 			if err := read(round); err != nil {
 				return err
 			}
+			runtime.Gosched()
 		}
 		return nil
 	})

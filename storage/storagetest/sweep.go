@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -152,6 +153,7 @@ func checkSweepRenewedMeanwhile(ctx context.Context, b storage.Backend) error {
 					if _, err := b.Sweep(ctx, now, time.Nanosecond); err != nil {
 						return fmt.Errorf("Sweep failed: %w", err)
 					}
+					runtime.Gosched()
 				}
 				return nil
 			}
