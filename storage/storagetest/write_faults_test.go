@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -47,6 +48,7 @@ func writeFaults() []fault {
 					if err := m.Apply(ctx, storage.Batch{Now: b.Now, Ops: []storage.Op{op}}); err != nil {
 						return err
 					}
+					runtime.Gosched()
 				}
 				return nil
 			}}
