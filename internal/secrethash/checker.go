@@ -1,0 +1,134 @@
+package secrethash
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+)
+
+// Checker checks secrets for a server. It computes only so many slow hashes at once,
+// the others wait, and it remembers which pairs of hash and secret were right, so that
+// a client that authenticates at every request pays once for each process. It is safe
+// for concurrent use.
+//
+// What it remembers is a MAC under a random key of its own. A new hash for a secret,
+// as after a change of password, is a new pair.
+type Checker struct {
+	slots chan struct{}
+	key   [sha256.Size]byte
+	right memo
+	decoy atomic.Pointer[string] // the hash that CheckNone works on
+}
+
+// NewChecker makes a Checker that computes up to concurrent slow hashes at once; less
+// than one means as many as there are processors. Each takes the memory its hash asks
+// for, 19 MiB for those that Hash makes.
+func NewChecker(concurrent int) *Checker {
+	if concurrent < 1 {
+		concurrent = runtime.GOMAXPROCS(0)
+	}
+	c := &Checker{slots: make(chan struct{}, concurrent), right: memo{limit: remembered}}
+	decoy := argon{memory: memory, passes: passes, lanes: lanes, salt: make([]byte, saltSize), key: make([]byte, keySize)}
+	rand.Read(c.key[:])
+	rand.Read(decoy.salt)
+	rand.Read(decoy.key)
+	hash := decoy.String()
+	c.decoy.Store(&hash)
+	return c
+}
+
+// Check says whether secret is the one of hash. An empty hash, as of somebody who has
+// no password, takes the time of any other and never verifies; so does an empty secret,
+// at once. The error is ErrHash, or that of ctx when it ended before the hash had its
+// turn.
+func (c *Checker) Check(ctx context.Context, hash, secret string) (bool, error) {
+	if hash == "" {
+		return false, c.CheckNone(ctx, secret)
+	}
+	if secret == "" || len(secret) > MaxSecret {
+		return false, nil
+	}
+	mark := c.mark(hash, secret)
+	if c.right.has(mark) {
+		return true, nil
+	}
+	if err := Valid(hash); err != nil {
+		return false, err
+	}
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	if c.right.has(mark) { // somebody found out while we waited
+		return true, nil
+	}
+	c.decoy.Store(&hash)
+	ok, err := Verify(ctx, hash, secret)
+	if ok {
+		c.right.add(mark)
+	}
+	return ok, err
+}
+
+// CheckNone takes as long as Check with a wrong secret, for a name that nobody has:
+// who measures must not learn which names exist. It copies the settings of the hash
+// that was checked last, so it is exact where all hashes were made alike. The error is
+// that of ctx.
+func (c *Checker) CheckNone(ctx context.Context, secret string) error {
+	if secret == "" || len(secret) > MaxSecret {
+		return nil // as Check does
+	}
+	hash := *c.decoy.Load()
+	c.right.has(c.mark(hash, secret)) // as Check does; a decoy may be a real hash, so the answer must not matter
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	_, err = Verify(ctx, hash, secret)
+	return err
+}
+
+// Hash is the function Hash, bounded like the checks. The error is ErrSecret or that
+// of ctx.
+func (c *Checker) Hash(ctx context.Context, secret string) (string, error) {
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+	return Hash(secret)
+}
+
+// enter waits for a turn.
+func (c *Checker) enter(ctx context.Context) (leave func(), err error) {
+	if err := ctx.Err(); err != nil { // select would choose at random
+		return nil, fmt.Errorf("secrethash: wait for a turn: %w", err)
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return func() { <-c.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("secrethash: wait for a turn: %w", ctx.Err())
+	}
+}
+
+type mark [sha256.Size]byte
+
+// mark names a pair of hash and secret. The length in front keeps pairs apart whose
+// texts join to the same.
+func (c *Checker) mark(hash, secret string) mark {
+	mac := hmac.New(sha256.New, c.key[:])
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(hash)))
+	mac.Write(length[:])
+	mac.Write([]byte(hash))
+	mac.Write([]byte(secret))
+	return mark(mac.Sum(nil))
+}
