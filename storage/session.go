@@ -8,6 +8,7 @@ type Session struct {
 	Key       string    `json:"key"` // opaque.TokenKey of the cookie's value
 	ID        string    `json:"sid"` // public: the sid claim
 	Subject   string    `json:"sub"`
+	Name      string    `json:"name,omitempty"` // how pages call the account
 	AuthTime  time.Time `json:"auth_time"`
 	ACR       string    `json:"acr,omitempty"`
 	AMR       []string  `json:"amr,omitempty"`

@@ -28,20 +28,13 @@ type view struct {
 // cache holds the view in use. Whoever finds it too old reads the store while the
 // others wait.
 type cache struct {
-	view    *atomic.Pointer[view]
-	stale   *atomic.Bool // this process changed the set
-	loading chan struct{}
-	forced  *atomic.Pointer[time.Time] // the last reload
+	view     atomic.Pointer[view]
+	stale    atomic.Bool   // this process changed the set
+	reading  chan struct{} // holds a value while somebody reads
+	reloaded time.Time     // the last reload; belongs to who reads
 }
 
-func newCache() cache {
-	return cache{
-		view: new(atomic.Pointer[view]), stale: new(atomic.Bool),
-		loading: make(chan struct{}, 1), forced: new(atomic.Pointer[time.Time]),
-	}
-}
-
-func (c *cache) expire() { c.stale.Store(true) }
+func newCache() *cache { return &cache{reading: make(chan struct{}, 1)} }
 
 // fresh returns the view in use when it is not too old, else nil.
 func (c *cache) fresh(now time.Time) *view {
@@ -52,41 +45,40 @@ func (c *cache) fresh(now time.Time) *view {
 	return v
 }
 
-// reload returns a view read now, or the current one when the last reload was
-// just before.
-func (r *Ring) reload(ctx context.Context) (*view, error) {
-	now := r.store.Now()
-	last := r.cache.forced.Load()
-	if last == nil || now.Sub(*last).Abs() >= reloadEvery {
-		if r.cache.forced.CompareAndSwap(last, &now) {
-			r.cache.expire()
-		}
-	}
-	return r.current(ctx)
-}
-
 // current returns a view that is not too old.
 func (r *Ring) current(ctx context.Context) (*view, error) {
 	if v := r.cache.fresh(r.store.Now()); v != nil {
 		return v, nil
 	}
+	return r.read(ctx, false)
+}
+
+// reload returns a view read now, or the current one when the last reload was
+// just before.
+func (r *Ring) reload(ctx context.Context) (*view, error) { return r.read(ctx, true) }
+
+func (r *Ring) read(ctx context.Context, again bool) (*view, error) {
 	select {
-	case r.cache.loading <- struct{}{}:
-		defer func() { <-r.cache.loading }()
+	case r.cache.reading <- struct{}{}:
+		defer func() { <-r.cache.reading }()
 	case <-ctx.Done():
 		return nil, fmt.Errorf("keyring: wait for the signing keys: %w", ctx.Err())
 	}
-	if v := r.cache.fresh(r.store.Now()); v != nil {
+	now := r.store.Now()
+	v := r.cache.fresh(now) // who was here before may have read it
+	if again && now.Sub(r.cache.reloaded).Abs() >= reloadEvery {
+		r.cache.reloaded, v = now, nil
+	}
+	if v != nil {
 		return v, nil
 	}
 	r.cache.stale.Store(false) // before the read, so that a change after it is not missed
-	now := r.store.Now()
 	set, err := r.sets.Get(r.store.Apart(ctx), keysetID)
 	if err != nil {
 		r.cache.stale.Store(true)
 		return nil, fmt.Errorf("keyring: read the signing keys: %w", err)
 	}
-	v, err := r.prepare(set, now, r.cache.view.Load())
+	v, err = r.prepare(set, now, r.cache.view.Load())
 	if err != nil {
 		r.cache.stale.Store(true)
 		return nil, err

@@ -80,7 +80,7 @@ type Ring struct {
 	sets    *storage.Collection[keyset]
 	options Options
 	log     *slog.Logger
-	cache   cache
+	cache   *cache
 }
 
 // Open returns the ring of a store and does what is due, so that every algorithm
@@ -223,7 +223,7 @@ func (r *Ring) advance(ctx context.Context, force bool) (next time.Time, err err
 			return nil
 		}
 		r.store.AfterCommit(ctx, func() {
-			r.cache.expire()
+			r.cache.stale.Store(true)
 			for _, e := range p.events {
 				r.log.InfoContext(ctx, "signing key "+e.what, "kid", e.kid, "alg", e.alg)
 			}

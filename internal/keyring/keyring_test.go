@@ -107,7 +107,10 @@ func TestAlgorithmsComeAndGo(t *testing.T) {
 	_, err := r.Maintain(t.Context())
 	check(t, err)
 	check(t, accepts(jwks(t, r), old))
-	w.advance(tokenLife + slack)
+	w.advance(tokenLife)
+	_, err = r.Maintain(t.Context())
+	check(t, err)
+	w.advance(slack)
 	for _, k := range jwks(t, r).Keys {
 		if k.Algorithm == "RS256" {
 			t.Errorf("the key %s is still published", k.KeyID)
@@ -176,6 +179,37 @@ func TestReplicasRaceToMaintain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSigningGoesOnWhileKeysRotate has one replica rotate while all sign, and every
+// token must be known to every replica.
+func TestSigningGoesOnWhileKeysRotate(t *testing.T) {
+	w := newWorld()
+	rings := []*keyring.Ring{w.ring(t, "EdDSA"), w.ring(t, "EdDSA")}
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range 50 {
+				token, err := rings[worker%2].Sign(t.Context(), "EdDSA", "JWT", claims{"alice"})
+				if err == nil {
+					_, _, err = rings[i%2].Verify(t.Context(), token)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 10 {
+			if err := rings[0].Rotate(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.advance(time.Second)
+		}
+	})
+	wg.Wait()
 }
 
 func TestNothingSecretIsReadable(t *testing.T) {

@@ -256,3 +256,20 @@ func TestDamagedKeysStopTheStart(t *testing.T) {
 		t.Errorf("opened: %v", err)
 	}
 }
+
+func TestRenamedKeyStopsTheStart(t *testing.T) {
+	w := newWorld()
+	w.ring(t, "EdDSA")
+	type record = map[string]any
+	all := storage.Collect(w.store(t), "keys", 1, func(*record) storage.Meta { return storage.Meta{ID: "signing"} })
+	set, err := all.Get(t.Context(), "signing")
+	check(t, err)
+	(*set)["keys"].([]any)[0].(record)["kid"] = "another"
+	check(t, all.Put(t.Context(), set))
+	_, err = keyring.Open(t.Context(), w.store(t), keyring.Options{
+		Algorithms: []string{"EdDSA"}, Rotation: rotation, CacheTime: cacheTime, TokenLife: tokenLife,
+	})
+	if err == nil || !strings.Contains(err.Error(), "the stored key another has the thumbprint") {
+		t.Errorf("opened: %v", err)
+	}
+}
