@@ -90,3 +90,18 @@ type Event struct {
 
 // EventType names what happened.
 type EventType string
+
+// Types of events.
+const (
+	EventCodeIssued           EventType = "code_issued"
+	EventTokenIssued          EventType = "token_issued"
+	EventTokenRefreshed       EventType = "token_refreshed"
+	EventRefreshReuse         EventType = "refresh_reuse" // a refresh token was used again: somebody may have stolen it
+	EventCodeReplay           EventType = "code_replay"   // a code was used again
+	EventGrantRevoked         EventType = "grant_revoked"
+	EventTokenRevoked         EventType = "token_revoked"
+	EventAuthenticationFailed EventType = "client_authentication_failed"
+	EventSubjectRevoked       EventType = "subject_revoked"
+	EventAppRevoked           EventType = "app_revoked"
+	EventSessionRevoked       EventType = "session_revoked"
+)

@@ -8,6 +8,10 @@ type Subject struct {
 	// 255 bytes of visible ASCII. OpenID Connect Core §2
 	ID string
 
+	// Name is how pages call the account, such as a mail address; the ID is shown
+	// when it is empty. Clients are not told.
+	Name string
+
 	// SessionID names the session the person is in; it becomes the sid claim,
 	// and ending the session ends what was granted in it. With a login page of
 	// Doorward's own it is made by the server.

@@ -1,0 +1,249 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/doorward/doorward/internal/engine"
+)
+
+func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Error {
+	params, again, e := requestParams(r)
+	if e != nil {
+		return e
+	}
+	exchangeOf(r.Context()).clientID = params.Get("client_id")
+	if e := h.wrongHost(r); e != nil {
+		return e
+	}
+	a, e := h.engine.CheckAuthorize(r.Context(), params)
+	if e == nil {
+		e = again
+	}
+	if e != nil {
+		return h.refuseClient(w, r, a, e)
+	}
+	// A form of another site brings no Lax cookie, so who is signed in can be seen
+	// only after a GET.
+	if r.Method == http.MethodPost {
+		rec, id, secret := h.newRecord(a.Params, a.Client.ID, stepStart)
+		return h.begin(w, r, rec, id, secret)
+	}
+	return h.decide(w, r, a, nil)
+}
+
+// requestParams returns the parameters of a GET or POST. A parameter that came
+// twice is refused with repeat; the client may be told so unless it is one that
+// says where to. RFC 6749 §3.1
+func requestParams(r *http.Request) (params url.Values, repeat, e *engine.Error) {
+	encoded := r.URL.RawQuery
+	if r.Method == http.MethodPost {
+		if e := formType(r); e != nil {
+			return nil, nil, e
+		}
+		if encoded != "" {
+			return nil, nil, badRequest("query_parameters", "Parameters of a POST belong in the body, not in the query.")
+		}
+		body, e := readBody(r)
+		if e != nil {
+			return nil, nil, e
+		}
+		encoded = string(body)
+	}
+	params, err := url.ParseQuery(encoded)
+	if err != nil {
+		return nil, nil, badRequest("malformed_parameters", "The parameters are not well-formed.")
+	}
+	if name, ok := unreadable(params); ok {
+		return nil, nil, badRequest("control_characters", fmt.Sprintf("The parameter %s holds control characters or is not UTF-8.", safeWord(name)))
+	}
+	if name, ok := repeated(params); ok {
+		repeat = repeatedParameter(name)
+		for _, where := range []string{"client_id", "redirect_uri", "response_mode", "state"} {
+			if len(params[where]) > 1 {
+				return nil, nil, repeatedParameter(where)
+			}
+		}
+		for name := range params {
+			if !slices.Contains(repeatable, name) {
+				params[name] = params[name][:1]
+			}
+		}
+	}
+	return params, repeat, nil
+}
+
+// wrongHost finds a developer who opened 127.0.0.1 where the issuer is localhost,
+// or the other way round: cookies would not come along.
+func (h *Handlers) wrongHost(r *http.Request) *engine.Error {
+	opened, right, ok := h.hosts(r)
+	if !h.config.Development || ok {
+		return nil
+	}
+	e := badRequest("wrong_host", fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right))
+	e.Setting = "Config.Issuer"
+	return e
+}
+
+// hosts compares the host that a browser opened with that of the issuer; ok is
+// true when they are the same or when both are not names of this machine.
+func (h *Handlers) hosts(r *http.Request) (opened, right string, ok bool) {
+	u, err := url.Parse(h.origin)
+	if err != nil {
+		return "", "", true // checked by New
+	}
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	if len(name) > 2 && name[0] == '[' {
+		name = name[1 : len(name)-1]
+	}
+	return safeWord(r.Host), u.Host, name == u.Hostname() || !loopback(name) || !loopback(u.Hostname())
+}
+
+// refuseClient tells the client an error, or the person where the client can't be
+// told: nothing is ever sent to a redirect URI that is not registered.
+func (h *Handlers) refuseClient(w http.ResponseWriter, r *http.Request, a *engine.Authorization, e *engine.Error) *engine.Error {
+	if a == nil || a.RedirectURI == "" || a.Client == nil || e.Status >= http.StatusInternalServerError {
+		return e
+	}
+	h.record(r.Context(), e)
+	return h.deliver(w, r, outcome{Answer: h.engine.Refuse(a, e)}, a.Client.ID)
+}
+
+// resumed is an interaction that a request found, nil for a request that began
+// none yet.
+type resumed struct {
+	record     *record
+	id, secret string
+	decision   []byte
+}
+
+// decide answers at once when the person is signed in and nothing is left to ask,
+// and else begins an interaction, or goes on with the one that has begun.
+func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed) *engine.Error {
+	p, err := h.current(r.Context(), r)
+	if err != nil {
+		return storeFailed(err)
+	}
+	silent := slices.Contains(a.Prompt, "none")
+	now := h.now()
+	if e := unmet(a, p.Subject, now, now); e != nil || asksForPage(a.Prompt) {
+		if silent {
+			return h.trySilently(w, r, a, e)
+		}
+		return h.ask(w, r, a, at, stepLogin, present{})
+	}
+	if err := p.judge(now); err != nil {
+		e := failed("subject_invalid", err)
+		e.Setting = "Login"
+		h.record(r.Context(), e)
+		return h.deliver(w, r, outcome{Answer: h.engine.Refuse(a, e)}, a.Client.ID)
+	}
+	var o outcome
+	err = h.store.Do(r.Context(), func(ctx context.Context) error {
+		var err error
+		o, err = h.answerAtOnce(ctx, a, p, at)
+		return err
+	})
+	switch {
+	case errors.Is(err, errMustAsk) && silent:
+		return h.refuseClient(w, r, a, consentRequired())
+	case errors.Is(err, errMustAsk):
+		return h.ask(w, r, a, at, stepConsent, p)
+	case errors.Is(err, errSignedOut) && silent:
+		return h.refuseClient(w, r, a, unmet(a, Subject{}, now, now))
+	case errors.Is(err, errSignedOut):
+		return h.ask(w, r, a, at, stepLogin, present{})
+	case err != nil:
+		return storeFailed(err)
+	}
+	return h.deliver(w, r, o, a.Client.ID)
+}
+
+var errMustAsk = errors.New("handlers: the person has to be asked")
+
+// answerAtOnce issues the code in the unit of work of ctx: the grant is all that
+// is written, but for an interaction that came by POST, and the hourly note of the
+// session.
+func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p present, at *resumed) (outcome, error) {
+	ask, err := h.mustAsk(ctx, a, p.Subject, false)
+	if err != nil {
+		return outcome{}, err
+	}
+	if ask {
+		return outcome{}, errMustAsk
+	}
+	if err := h.still(ctx, p); err != nil {
+		return outcome{}, err
+	}
+	if at == nil {
+		answer, err := h.approve(ctx, a, p.Subject, a.Scopes)
+		return outcome{Answer: answer}, err
+	}
+	in := h.view(a, at.record, at.id, at.secret)
+	in.decision = at.decision
+	return h.move(ctx, in, func(rec *record) (outcome, error) {
+		rec.Step = stepDone
+		answer, err := h.approve(ctx, a, p.Subject, a.Scopes)
+		return outcome{Answer: answer}, err
+	})
+}
+
+// ask sends the person to a page.
+func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed, next step, p present) *engine.Error {
+	place := func(rec *record) {
+		rec.Step = next
+		if next == stepConsent {
+			rec.Subject, rec.Shown = p.Subject, shown(a)
+			if p.session != nil {
+				rec.SessionKey = p.session.Key
+			}
+		}
+	}
+	if at == nil {
+		rec, id, secret := h.newRecord(a.Params, a.Client.ID, next)
+		place(rec)
+		return h.begin(w, r, rec, id, secret)
+	}
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		rec, err := h.records.Get(ctx, at.record.Key)
+		if err != nil || rec.Step != at.record.Step {
+			return err
+		}
+		place(rec)
+		return h.records.Put(ctx, rec)
+	})
+	if err != nil {
+		return storeFailed(err)
+	}
+	redirect(w, h.path("interaction/"+at.id))
+	return nil
+}
+
+// trySilently gives the login a chance to know the person without a page. What it
+// writes is discarded, but for cookies of a login that succeeded.
+func (h *Handlers) trySilently(w http.ResponseWriter, r *http.Request, a *engine.Authorization, e *engine.Error) *engine.Error {
+	if h.source != nil {
+		return h.refuseClient(w, r, a, e)
+	}
+	in := h.view(a, nil, "", "")
+	discarded := newResponse()
+	h.config.Login.ServeLogin(discarded, r, in)
+	switch {
+	case in.silentError != nil:
+		return h.refuseClient(w, r, a, in.silentError)
+	case in.silent == nil:
+		return h.refuseClient(w, r, a, e)
+	}
+	for _, c := range discarded.header.Values("Set-Cookie") {
+		w.Header().Add("Set-Cookie", c)
+	}
+	return h.deliver(w, r, *in.silent, a.Client.ID)
+}

@@ -1,0 +1,210 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// mustAsk says whether the person has to be asked. paged tells that a page of this
+// interaction was seen, by signing in on it.
+func (h *Handlers) mustAsk(ctx context.Context, a *engine.Authorization, s Subject, paged bool) (bool, error) {
+	if slices.Contains(a.Prompt, "consent") {
+		return true, nil
+	}
+	// Any program on a device can claim to be a public client there, so nobody is
+	// sent back to one without noticing. RFC 8252 §8.6
+	if a.Client.Public() && onDevice(a.RedirectURI) && !paged {
+		return true, nil
+	}
+	if a.Client.FirstParty {
+		return false, nil
+	}
+	key := h.store.ConsentKey(s.ID, a.Client.ID)
+	app := h.epochs.OfApp(s.ID, a.Client.ID)
+	if err := h.store.Load(ctx, h.consents.Ref(key), h.epochs.Ref(app)); err != nil {
+		return false, err
+	}
+	c, err := h.consents.Get(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	epoch, err := h.epochs.At(ctx, app)
+	if err != nil {
+		return false, err
+	}
+	return c.Epoch != epoch || c.Shown != known(a.Client) || !covers(c.Scopes, a.Scopes) || !covers(c.Audience, a.Audience), nil
+}
+
+// remember writes what was allowed, added to what was allowed before.
+func (h *Handlers) remember(ctx context.Context, a *engine.Authorization, subject string, scopes []string) error {
+	epoch, err := h.epochs.At(ctx, h.epochs.OfApp(subject, a.Client.ID))
+	if err != nil {
+		return err
+	}
+	now := h.now()
+	c := &storage.Consent{
+		Subject: subject, ClientID: a.Client.ID, Scopes: slices.Clone(scopes), Audience: slices.Clone(a.Audience),
+		Shown: known(a.Client), Epoch: epoch, GivenAt: now, ExpiresAt: now.Add(h.config.Lifetimes.Consent),
+	}
+	before, err := h.consents.Get(ctx, h.store.ConsentKey(subject, a.Client.ID))
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	// What was allowed for one audience must not count for another, so scopes are
+	// added up only while the audience is the same.
+	if err == nil && before.Epoch == c.Epoch && before.Shown == c.Shown && covers(before.Audience, c.Audience) && covers(c.Audience, before.Audience) {
+		for _, s := range before.Scopes {
+			if !slices.Contains(c.Scopes, s) {
+				c.Scopes = append(c.Scopes, s)
+			}
+		}
+	}
+	return h.consents.Put(ctx, c)
+}
+
+func covers(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// known is a digest of what a person goes by when they trust a client: its name
+// and the hosts it returns to. When it changes, they are asked again.
+func known(c *storage.Client) string {
+	hosts := make([]string, 0, len(c.RedirectURIs))
+	for _, uri := range c.RedirectURIs {
+		if u, err := url.Parse(uri); err == nil {
+			hosts = append(hosts, u.Scheme+"://"+u.Host)
+		}
+	}
+	slices.Sort(hosts)
+	return digest(append([]string{c.DisplayName(), c.Incarnation}, slices.Compact(hosts)...))
+}
+
+// shown is a digest of what one consent page shows, so that a decision counts only
+// for what was seen.
+func shown(a *engine.Authorization) string {
+	return digest([]string{known(a.Client), a.RedirectURI, strings.Join(a.Scopes, " "), strings.Join(a.Audience, " ")})
+}
+
+func digest(parts []string) string {
+	encoded, _ := json.Marshal(parts) // strings always encode
+	sum := sha256.Sum256(encoded)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// onDevice says whether an answer goes to a program on the person's own device.
+// RFC 8252 §7
+func onDevice(redirectURI string) bool {
+	u, err := url.Parse(redirectURI)
+	return err != nil || u.Scheme != "https" && u.Scheme != "http" || loopback(u.Hostname())
+}
+
+// serveConsentPage is the built-in Consent.
+func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
+	if r.Method == http.MethodPost {
+		switch r.PostFormValue("decision") {
+		case "allow":
+			in.Allow(w, r)
+			return
+		case "deny":
+			in.Deny(w, r)
+			return
+		}
+	}
+	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client), Account: in.Subject.account()}
+	for _, s := range in.Scopes {
+		switch {
+		case s.Name == "offline_access":
+			page.Offline = true
+		case s.Description != "":
+			page.Scopes = append(page.Scopes, pages.Scope(s))
+		default:
+			page.Scopes = append(page.Scopes, pages.Scope{Name: s.Name, Description: s.Name})
+		}
+	}
+	in.h.show(w, r, http.StatusOK, page)
+}
+
+// account is how pages call a person.
+func (s Subject) account() string {
+	if s.Name != "" {
+		return readable(s.Name, 80)
+	}
+	return readable(s.ID, 80)
+}
+
+// standardScopes are the words for the scopes of OpenID Connect Core §5.4.
+var standardScopes = map[string]string{
+	"openid":  "Know who you are when you sign in",
+	"profile": "See your name and profile",
+	"email":   "See your email address",
+	"address": "See your postal address",
+	"phone":   "See your phone number",
+}
+
+func (h *Handlers) viewScopes(names []string) []ScopeView {
+	views := make([]ScopeView, 0, len(names))
+	for _, name := range names {
+		v := ScopeView{Name: name, Description: standardScopes[name]}
+		for _, s := range h.config.Scopes {
+			if s.Name == name && s.Description != "" {
+				v.Description = s.Description
+			}
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+func viewClient(c *storage.Client, redirectURI string) ClientView {
+	v := ClientView{
+		ID: c.ID, Name: readable(c.DisplayName(), 60), URI: c.ClientURI, LogoURI: c.LogoURI,
+		FirstParty: c.FirstParty, Local: onDevice(redirectURI),
+	}
+	switch u, err := url.Parse(redirectURI); {
+	case err == nil && u.Host != "":
+		v.Host = readable(u.Host, 120)
+	case err == nil && u.Scheme != "":
+		v.Host = readable("this device ("+u.Scheme+")", 120)
+	}
+	return v
+}
+
+func pageClient(c ClientView) pages.Client {
+	return pages.Client{Name: c.Name, URI: c.URI, Host: c.Host, Local: c.Local, FirstParty: c.FirstParty}
+}
+
+// readable makes a text that a stranger wrote fit for a page: without characters
+// that are not seen or that turn the direction of what follows, and not longer
+// than most. Unicode Technical Standard #39 §5
+func readable(s string, most int) string {
+	clean := make([]rune, 0, most)
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			r = ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r), unicode.Is(unicode.Cs, r), r == unicode.ReplacementChar,
+			r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0': // fillers, drawn as nothing
+			continue
+		}
+		if len(clean) == most {
+			return strings.TrimSpace(string(clean[:most-1])) + "…"
+		}
+		clean = append(clean, r)
+	}
+	return strings.Join(strings.Fields(string(clean)), " ")
+}

@@ -1,0 +1,217 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+var (
+	errWrongStep     = errors.New("handlers: Allow was called before anybody signed in")
+	errScopeNotAsked = errors.New("handlers: Allow was called with a scope that was not asked for")
+)
+
+// unmet says what a signed-in person lacks for a request; nil when nothing is
+// lacking. since is when a new proof must not be older than: the beginning of the
+// interaction, or now when there is none yet. OpenID Connect Core §3.1.2.1, §3.1.2.6
+func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Error {
+	proved := !s.AuthTime.IsZero() && !s.AuthTime.Before(since.Truncate(time.Second)) // hosts keep seconds
+	missing := func(code, reason, description string) *engine.Error {
+		return &engine.Error{Code: code, Reason: reason, Description: description}
+	}
+	switch {
+	case s.ID == "":
+		return missing("login_required", "login_required", "Nobody is signed in.")
+	case a.Hint != nil && a.Hint.Subject != s.ID:
+		return missing("login_required", "hint_mismatch", "Another person is signed in than the one in id_token_hint.")
+	case slices.Contains(a.Prompt, "login") && !proved:
+		e := missing("login_required", "reauthentication_missing", "The request asks for a new sign-in, and none took place.")
+		e.Setting = "Subject.AuthTime"
+		return e
+	case a.MaxAge != nil && !proved && (*a.MaxAge == 0 || s.AuthTime.IsZero() || now.Sub(s.AuthTime) > *a.MaxAge):
+		e := missing("unmet_authentication_requirements", "max_age_exceeded", "The sign-in is older than the max_age of the request.")
+		e.Setting = "Subject.AuthTime"
+		return e
+	}
+	return nil
+}
+
+// asksForPage says whether the request wants the sign-in page though somebody may
+// be signed in.
+func asksForPage(prompt []string) bool {
+	return slices.Contains(prompt, "select_account") || slices.Contains(prompt, "create")
+}
+
+// move changes an interaction in the unit of work of ctx, if it still stands at
+// the step it was read at. Else another request was faster: the same decision
+// gets its outcome, any other is sent to look where things stand.
+func (h *Handlers) move(ctx context.Context, in *Interaction, to func(rec *record) (outcome, error)) (outcome, error) {
+	rec, err := h.records.Get(ctx, in.record.Key)
+	if err != nil {
+		return outcome{}, err
+	}
+	if rec.Step != in.record.Step {
+		if o, ok := rec.again(h.now(), in.decision, in.secret); ok {
+			return o, nil
+		}
+		return outcome{Place: h.path("interaction/" + in.ID)}, nil
+	}
+	o, err := to(rec)
+	if err != nil {
+		return outcome{}, err
+	}
+	if err := rec.decided(h.now(), in.decision, in.secret, o); err != nil {
+		return outcome{}, err
+	}
+	return o, h.records.Put(ctx, rec)
+}
+
+// acceptLogin completes the login step: session, interaction and, when nothing is
+// left to ask, the grant are one commit.
+func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (outcome, *engine.Error) {
+	now := h.now()
+	if err := s.judge(now); err != nil {
+		e := failed("subject_invalid", err)
+		e.Setting = "Login"
+		return h.close(r, in, e)
+	}
+	if e := unmet(in.a, s, in.record.CreatedAt, now); e != nil {
+		return h.close(r, in, e)
+	}
+	var result outcome
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		var err error
+		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
+			var o outcome
+			person := s
+			if h.source == nil {
+				var err error
+				var session *storage.Session
+				if person, session, o.Session, err = h.signIn(ctx, r, s); err != nil {
+					return o, err
+				}
+				rec.SessionKey, o.Life = session.Key, h.config.Lifetimes.SessionAbsolute
+			}
+			rec.Subject, rec.LoggedIn = person, !person.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
+			ask, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
+			if err != nil {
+				return o, err
+			}
+			if ask {
+				rec.Step, rec.Shown = stepConsent, shown(in.a)
+				o.Place = h.path("interaction/" + in.ID)
+				return o, nil
+			}
+			rec.Step = stepDone
+			o.Answer, err = h.approve(ctx, in.a, person, in.a.Scopes)
+			return o, err
+		})
+		return err
+	})
+	if err != nil {
+		return outcome{}, storeFailed(err)
+	}
+	return result, nil
+}
+
+// acceptSilently is acceptLogin with prompt=none: nothing is asked and no
+// interaction is stored.
+func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (*outcome, *engine.Error) {
+	now := h.now()
+	if err := s.judge(now); err != nil {
+		return nil, failed("subject_invalid", err)
+	}
+	if e := unmet(in.a, s, now, now); e != nil {
+		return nil, e
+	}
+	var o outcome
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		o = outcome{Life: h.config.Lifetimes.SessionAbsolute}
+		ask, err := h.mustAsk(ctx, in.a, s, false)
+		if err != nil {
+			return err
+		}
+		if ask {
+			return consentRequired()
+		}
+		person := s
+		if h.source == nil {
+			if person, _, o.Session, err = h.signIn(ctx, r, s); err != nil {
+				return err
+			}
+		}
+		o.Answer, err = h.approve(ctx, in.a, person, in.a.Scopes)
+		return err
+	})
+	if err != nil {
+		return nil, storeFailed(err)
+	}
+	return &o, nil
+}
+
+func consentRequired() *engine.Error {
+	return &engine.Error{Code: "consent_required", Reason: "consent_required", Description: "The person has to be asked, and the request has prompt=none."}
+}
+
+// allow completes the consent step and remembers the decision.
+func (h *Handlers) allow(r *http.Request, in *Interaction, scopes []string) (outcome, *engine.Error) {
+	var result outcome
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		var err error
+		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
+			if rec.Shown != shown(in.a) {
+				return outcome{Place: h.path("interaction/" + in.ID)}, nil
+			}
+			if err := h.remember(ctx, in.a, rec.Subject.ID, scopes); err != nil {
+				return outcome{}, err
+			}
+			rec.Step = stepDone
+			answer, err := h.approve(ctx, in.a, rec.Subject, scopes)
+			return outcome{Answer: answer}, err
+		})
+		return err
+	})
+	if err != nil {
+		return outcome{}, storeFailed(err)
+	}
+	return result, nil
+}
+
+// close ends an interaction with an error for the client.
+func (h *Handlers) close(r *http.Request, in *Interaction, e *engine.Error) (outcome, *engine.Error) {
+	var result outcome
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		var err error
+		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
+			rec.Step = stepDone
+			return outcome{Answer: h.engine.Refuse(in.a, e)}, nil
+		})
+		return err
+	})
+	if err != nil {
+		return outcome{}, storeFailed(err)
+	}
+	h.record(r.Context(), e)
+	return result, nil
+}
+
+// approve writes the grant in the unit of work of ctx.
+func (h *Handlers) approve(ctx context.Context, a *engine.Authorization, s Subject, scopes []string) (*engine.Answer, error) {
+	answer, e := h.engine.Approve(ctx, a, engine.Approval{
+		Subject: s.ID, SessionID: s.SessionID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
+		Scopes: scopes, Audience: a.Audience,
+	})
+	if e != nil {
+		return nil, e
+	}
+	if answer == nil {
+		return nil, fmt.Errorf("handlers: the engine gave no answer")
+	}
+	return answer, nil
+}

@@ -1,0 +1,211 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// repeatable are the parameters that may come more than once. RFC 8707 §2
+var repeatable = []string{"resource"}
+
+// submitted reads the form of a POST to an endpoint for programs: one media type,
+// nothing in the query, nothing twice, nothing that is not text. What fosite and
+// net/http would accept beside that is how requests are confused.
+func submitted(r *http.Request) (url.Values, *engine.Error) {
+	if e := formType(r); e != nil {
+		return nil, e
+	}
+	if r.URL.RawQuery != "" {
+		names, _ := url.ParseQuery(r.URL.RawQuery)
+		return nil, badRequest("query_parameters", fmt.Sprintf("Parameters of a POST belong in the body; the query held %s.", keysOf(names)))
+	}
+	body, e := readBody(r)
+	if e != nil {
+		return nil, e
+	}
+	return parseForm(string(body))
+}
+
+// formType checks the media type before anything of the body is read, so that a
+// multipart body never reaches a disk.
+func formType(r *http.Request) *engine.Error {
+	types := r.Header.Values("Content-Type")
+	if len(types) == 1 {
+		media, params, err := mime.ParseMediaType(types[0])
+		charset := params["charset"]
+		if err == nil && media == "application/x-www-form-urlencoded" && (charset == "" || strings.EqualFold(charset, "utf-8")) {
+			return nil
+		}
+	}
+	return &engine.Error{
+		Code: "invalid_request", Reason: "content_type", Status: http.StatusUnsupportedMediaType,
+		Description: fmt.Sprintf("The body must be application/x-www-form-urlencoded; Content-Type was '%s'.", safeWord(strings.Join(types, ", "))),
+	}
+}
+
+func readBody(r *http.Request) ([]byte, *engine.Error) {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		return body, nil
+	}
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return nil, tooLarge()
+	}
+	e := badRequest("body_unreadable", "The body could not be read to its end.")
+	e.Cause = err
+	return nil, e
+}
+
+func parseForm(encoded string) (url.Values, *engine.Error) {
+	form, err := url.ParseQuery(encoded)
+	if err != nil {
+		return nil, badRequest("malformed_parameters", "The parameters are not well-formed; encode them as application/x-www-form-urlencoded.")
+	}
+	if name, ok := unreadable(form); ok {
+		return nil, badRequest("control_characters", fmt.Sprintf("The parameter %s holds control characters or is not UTF-8.", safeWord(name)))
+	}
+	if name, ok := repeated(form); ok {
+		return nil, repeatedParameter(name)
+	}
+	return form, nil
+}
+
+// unreadable names a parameter that is not text.
+func unreadable(form url.Values) (string, bool) {
+	for _, name := range sortedKeys(form) {
+		for _, value := range append([]string{name}, form[name]...) {
+			control := func(r rune) bool { return r < 0x20 || r == 0x7f }
+			if !utf8.ValidString(value) || strings.ContainsFunc(value, control) {
+				return name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// repeated names a parameter that came twice. RFC 6749 §3.1, §3.2
+func repeated(form url.Values) (string, bool) {
+	for _, name := range sortedKeys(form) {
+		if len(form[name]) > 1 && !slices.Contains(repeatable, name) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+func repeatedParameter(name string) *engine.Error {
+	return badRequest("repeated_parameter", fmt.Sprintf("The parameter %s was sent more than once.", safeWord(name)))
+}
+
+func sortedKeys(form url.Values) []string {
+	names := make([]string, 0, len(form))
+	for name := range form {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func keysOf(form url.Values) string {
+	names := sortedKeys(form)
+	for i := range names {
+		names[i] = safeWord(names[i])
+	}
+	if len(names) > 5 {
+		names = append(names[:5], "more")
+	}
+	return strings.Join(names, ", ")
+}
+
+func badRequest(reason, description string) *engine.Error {
+	return &engine.Error{Code: "invalid_request", Reason: reason, Status: http.StatusBadRequest, Description: description}
+}
+
+// authenticated reads a form with the credentials of a client and takes these out
+// of it. They come in the header or in the body, in one form only, and name one
+// client. RFC 6749 §2.3
+func authenticated(r *http.Request) (engine.Credentials, url.Values, *engine.Error) {
+	form, e := submitted(r)
+	if e != nil {
+		return engine.Credentials{}, nil, e
+	}
+	c, e := credentials(r.Header.Values("Authorization"), form)
+	if e != nil {
+		return c, nil, e
+	}
+	form.Del("client_id")
+	form.Del("client_secret")
+	exchangeOf(r.Context()).clientID = c.ClientID
+	return c, form, nil
+}
+
+func credentials(header []string, form url.Values) (engine.Credentials, *engine.Error) {
+	inBody := form.Has("client_secret")
+	id := form.Get("client_id")
+	switch {
+	case len(header) > 1:
+		return engine.Credentials{}, badRequest("several_credentials", "The Authorization header was sent more than once.")
+	case len(header) == 1 && (inBody || form.Has("client_assertion")):
+		return engine.Credentials{}, badRequest("several_credentials", "The client authenticated in the Authorization header and in the body; use one of them.")
+	case inBody && form.Has("client_assertion"):
+		return engine.Credentials{}, badRequest("several_credentials", "The client sent a client_secret and a client_assertion; use one of them.")
+	case len(header) == 1:
+		c, e := basic(header[0])
+		if e == nil && form.Has("client_id") && id != c.ClientID {
+			e = badRequest("mixed_client", "The client_id of the body is another one than that of the Authorization header.")
+			e.Detail = fmt.Sprintf("header %s, body %s", safeWord(c.ClientID), safeWord(id))
+		}
+		return c, e
+	case id == "":
+		return engine.Credentials{}, unauthenticated("client_missing", "The request names no client: send client_id, or the Authorization header with scheme Basic.")
+	case inBody:
+		return engine.Credentials{ClientID: id, Secret: storage.Secret(form.Get("client_secret")), Method: "client_secret_post"}, nil
+	default:
+		return engine.Credentials{ClientID: id, Method: storage.AuthMethodNone}, nil
+	}
+}
+
+func unauthenticated(reason, description string) *engine.Error {
+	return &engine.Error{
+		Code: "invalid_client", Reason: reason, Status: http.StatusUnauthorized,
+		Description: description, Challenge: "Basic",
+	}
+}
+
+// basic decodes a Basic header, whose two parts are form-encoded before they are
+// joined. RFC 6749 §2.3.1
+func basic(header string) (engine.Credentials, *engine.Error) {
+	scheme, encoded, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return engine.Credentials{}, unauthenticated("authorization_scheme", fmt.Sprintf("Clients authenticate with the scheme Basic here, not %s.", safeWord(scheme)))
+	}
+	malformed := unauthenticated("basic_malformed", "The Authorization header does not decode: base64 of client_id:client_secret is wanted, both form-encoded.")
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
+	if err != nil {
+		return engine.Credentials{}, malformed
+	}
+	left, right, found := strings.Cut(string(raw), ":")
+	if !found {
+		return engine.Credentials{}, malformed
+	}
+	id, err1 := url.QueryUnescape(left)
+	secret, err2 := url.QueryUnescape(right)
+	if err1 != nil || err2 != nil || id == "" {
+		return engine.Credentials{}, malformed
+	}
+	if _, bad := unreadable(url.Values{id: {secret}}); bad {
+		return engine.Credentials{}, malformed
+	}
+	return engine.Credentials{ClientID: id, Secret: storage.Secret(secret), Method: "client_secret_basic"}, nil
+}

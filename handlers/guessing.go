@@ -1,0 +1,158 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/doorward/doorward/storage"
+)
+
+const (
+	guessWindow  = 15 * time.Minute
+	guessSlot    = 60 * time.Second // the longest wait
+	defaultLimit = 10
+	// addressFactor is how many more wrong passwords one address may send than one
+	// account takes: many people stand behind one address.
+	addressFactor = 10
+	maxAddresses  = 20_000
+
+	kindFailures = "login-failures"
+	kindSlot     = "login-slot"
+)
+
+// guesses bounds what one address tries and how many tries of one account run at
+// once. It lives in memory: what has to outlive a restart is in the store.
+type guesses struct {
+	mu      sync.Mutex
+	since   time.Time
+	wrong   map[netip.Prefix]int
+	running map[string]int
+}
+
+func newGuesses() *guesses {
+	return &guesses{wrong: map[netip.Prefix]int{}, running: map[string]int{}}
+}
+
+// attempt is one try of a password.
+type attempt struct {
+	h       *Handlers
+	account string // its key in the store
+	slot    string // empty: the account is not slowed down
+	wait    time.Duration
+	address netip.Prefix
+}
+
+// mayTry says whether a password may be tried now. Without an attempt the person
+// is asked to wait. Up to the limit an account is free; then each address gets one
+// try in a slot of time, and the slots grow from two seconds to a minute. So a
+// guesser gets a few tries an hour, and the owner of the account is never locked
+// out by somebody else's guessing.
+func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Duration, error) {
+	now := h.now()
+	t := &attempt{h: h, account: h.store.Lookup("login account", accountKey(username)), address: h.addressOf(r)}
+	limit := h.config.LoginLimit
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	failures, err := h.store.Counted(r.Context(), kindFailures, t.account)
+	if err != nil {
+		return nil, 0, err
+	}
+	atOnce := limit
+	if over := failures - int64(limit); over >= 0 {
+		length := guessSlot
+		if over < 5 {
+			length = min(guessSlot, time.Second<<(over+1))
+		}
+		index := now.UnixNano() / int64(length)
+		t.slot = t.account + "|" + h.store.Lookup("login address", t.address.String()) + "|" + length.String() + "|" + strconv.FormatInt(index, 10)
+		t.wait = time.Unix(0, (index+1)*int64(length)).Sub(now)
+		used, err := h.store.Counted(r.Context(), kindSlot, t.slot)
+		if err != nil {
+			return nil, 0, err
+		}
+		if used > 0 {
+			return nil, t.wait, nil
+		}
+		atOnce = 1
+	}
+	if !h.guesses.begin(now, t, atOnce, limit*addressFactor) {
+		return nil, max(t.wait, time.Second), nil
+	}
+	return t, 0, nil
+}
+
+// wrong counts a wrong password, in one commit. wait is not 0 when another try of
+// the same slot was counted first: then nothing is told about this one.
+func (t *attempt) wrong(ctx context.Context) (wait time.Duration, err error) {
+	t.h.guesses.count(t.address)
+	err = t.h.store.Do(ctx, func(ctx context.Context) error {
+		if t.slot != "" {
+			if err := t.h.store.Count(ctx, kindSlot, t.slot, 1, 1, 2*guessSlot); err != nil {
+				return err
+			}
+		}
+		return t.h.store.Count(ctx, kindFailures, t.account, 1, 0, guessWindow)
+	})
+	if errors.Is(err, storage.ErrLimit) {
+		return max(t.wait, time.Second), nil
+	}
+	return 0, err
+}
+
+// end must be called when the try is over.
+func (t *attempt) end() { t.h.guesses.end(t.account) }
+
+func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if now.Sub(g.since) >= guessWindow || len(g.wrong) > maxAddresses {
+		g.since = now
+		clear(g.wrong)
+	}
+	if g.wrong[t.address] >= perAddress || g.running[t.account] >= atOnce {
+		return false
+	}
+	g.running[t.account]++
+	return true
+}
+
+func (g *guesses) end(account string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.running[account]--; g.running[account] <= 0 {
+		delete(g.running, account)
+	}
+}
+
+func (g *guesses) count(address netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.wrong[address]++
+}
+
+// addressOf returns what counts as one source: an IPv4 address, or the /64 that
+// one IPv6 customer has.
+func (h *Handlers) addressOf(r *http.Request) netip.Prefix {
+	var a netip.Addr
+	if h.config.ClientAddr != nil {
+		a = h.config.ClientAddr(r)
+	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		a, _ = netip.ParseAddr(host)
+	}
+	bits := 32
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}

@@ -1,0 +1,258 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/opaque"
+)
+
+// hostPolicy is the Content-Security-Policy of a page that a host's hook writes:
+// the host knows what its page needs, but nobody may frame it.
+const hostPolicy = "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+
+// interact serves the page at which an interaction stands.
+func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Error {
+	if r.Method == http.MethodPost {
+		if err := h.csrf.Check(r); err != nil {
+			e := badRequest("cross_site_post", "This form was sent from another site.")
+			e.Status, e.Cause = http.StatusForbidden, err
+			return e
+		}
+	}
+	body, e := readBody(r)
+	if e != nil {
+		return e
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	at := &resumed{id: lastElement(r.URL.Path)}
+	if at.record, e = h.load(r.Context(), at.id); e != nil {
+		return e
+	}
+	if at.record == nil {
+		h.expired(w, r, at, "interaction_unknown")
+		return nil
+	}
+	exchangeOf(r.Context()).clientID = at.record.ClientID
+	at.secret = h.cookies.read(r, interactionCookie(at.id))
+	if !at.record.boundTo(at.secret) {
+		h.foreign(w, r)
+		return nil
+	}
+	at.decision = h.store.MAC("interaction decision", []byte(r.Method), []byte(r.URL.RawQuery), body)
+	restart := r.Method == http.MethodPost && formField(r, body, "decision") == "restart"
+	over := at.record.ended(h.now()) || at.record.Step == stepDone
+	switch {
+	case restart && over:
+		return h.restart(w, r, at.record)
+	case restart: // it goes on where it stands
+		redirect(w, h.path("interaction/"+at.id))
+		return nil
+	}
+	// Where a GET led to another page of ours, that page is shown: sending the
+	// browser there again would be a circle.
+	if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && (o.Answer != nil || r.Method == http.MethodPost) {
+		return h.deliver(w, r, o, at.record.ClientID)
+	}
+	switch {
+	case at.record.Step == stepDone:
+		h.expired(w, r, at, "interaction_used")
+		return nil
+	case over:
+		h.expired(w, r, at, "interaction_expired")
+		return nil
+	case at.record.Step == stepLogout:
+		return h.logoutStep(w, r, at)
+	}
+	return h.takeStep(w, r, at)
+}
+
+// takeStep hands the request to the hook whose turn it is.
+func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed) *engine.Error {
+	a, e := h.engine.CheckAuthorize(r.Context(), at.record.params())
+	if e != nil {
+		return h.refuseClient(w, r, a, e)
+	}
+	if at.record.Step == stepStart {
+		return h.decide(w, r, a, at)
+	}
+	// A form of a step that is over, sent again by a double click, must not be
+	// taken for an answer to the next question.
+	if sent := r.URL.Query().Get("step"); r.Method == http.MethodPost && sent != "" && sent != string(at.record.Step) {
+		redirect(w, h.path("interaction/"+at.id))
+		return nil
+	}
+	in := h.view(a, at.record, at.id, at.secret)
+	in.decision = at.decision
+	w.Header().Set("Content-Security-Policy", hostPolicy)
+	if at.record.Step == stepLogin {
+		if h.source == nil {
+			p, err := h.current(r.Context(), r)
+			if err != nil {
+				return storeFailed(err)
+			}
+			in.Subject = p.Subject
+		}
+		h.config.Login.ServeLogin(w, r, in)
+	} else {
+		same, e := h.samePerson(r, in)
+		if e != nil {
+			return e
+		}
+		if !same {
+			redirect(w, h.path("interaction/"+at.id))
+			return nil
+		}
+		h.consent.ServeConsent(w, r, in)
+	}
+	if out, ok := w.(*response); ok && !in.done && !out.written() {
+		return failed("hook_silent", errors.New("handlers: the hook wrote no page and completed nothing"))
+	}
+	return nil
+}
+
+// samePerson sets an interaction back to its beginning when who signed in is not
+// there any more, or the client changed what was to be shown.
+func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.Error) {
+	rec := in.record
+	same := rec.Shown == shown(in.a)
+	if h.source != nil {
+		p, err := h.current(r.Context(), r)
+		if err != nil {
+			return false, storeFailed(err)
+		}
+		same = same && p.ID == rec.Subject.ID && p.SessionID == rec.Subject.SessionID
+	} else if same {
+		p, err := h.session(r.Context(), rec.SessionKey)
+		if err != nil {
+			return false, storeFailed(err)
+		}
+		same = !p.nobody()
+	}
+	if same {
+		return true, nil
+	}
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		fresh, err := h.records.Get(ctx, rec.Key)
+		if err != nil || fresh.Step != stepConsent {
+			return err
+		}
+		fresh.Step, fresh.Subject, fresh.SessionKey, fresh.LoggedIn, fresh.Shown = stepStart, Subject{}, "", false, ""
+		return h.records.Put(ctx, fresh)
+	})
+	if err != nil {
+		return false, storeFailed(err)
+	}
+	return false, nil
+}
+
+// restart begins the same request anew.
+func (h *Handlers) restart(w http.ResponseWriter, r *http.Request, rec *record) *engine.Error {
+	if rec.Logout {
+		return h.signOut(w, r, rec.params(), nil)
+	}
+	a, e := h.engine.CheckAuthorize(r.Context(), rec.params())
+	if e != nil {
+		return h.refuseClient(w, r, a, e)
+	}
+	return h.decide(w, r, a, nil)
+}
+
+// formField returns one field of a form that was read already.
+func formField(r *http.Request, body []byte, name string) string {
+	if formType(r) != nil {
+		return ""
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return ""
+	}
+	return form.Get(name)
+}
+
+// expired shows that an interaction is over, and offers to begin again while it
+// is still known what was asked.
+func (h *Handlers) expired(w http.ResponseWriter, r *http.Request, at *resumed, reason string) {
+	page := pages.Expired{RequestID: exchangeOf(r.Context()).id}
+	e := &engine.Error{Code: "invalid_request", Reason: reason, Status: http.StatusGone}
+	switch reason {
+	case "interaction_used":
+		page.Title = "This sign-in link has already been used"
+		page.Message = "If you are signed in, you can close this page. Or sign in once more."
+	case "interaction_expired":
+		page.Title = "This sign-in link has expired"
+		page.Message = "It was open for too long. Start again, it takes only a moment."
+	default:
+		page.Title = "This sign-in link has expired"
+		page.Message = "Go back to the application and sign in from there again."
+	}
+	if at.record != nil {
+		page.Action = h.path("interaction/" + at.id)
+	}
+	e.Description = page.Title
+	h.record(r.Context(), e)
+	h.show(w, r, e.Status, page)
+}
+
+// foreign shows that the interaction belongs to another browser. A link that is
+// sent to somebody else must not let them act in it, or sign them in there.
+func (h *Handlers) foreign(w http.ResponseWriter, r *http.Request) {
+	e := &engine.Error{
+		Code: "access_denied", Reason: "foreign_browser", Status: http.StatusForbidden,
+		Description: "This sign-in was started in another browser.",
+	}
+	page := pages.Error{
+		Title:     "This sign-in was started in another browser",
+		Message:   "Open it in the browser in which you began, or go back to the application and sign in from here.",
+		Advice:    "If it is the same browser, it may be blocking cookies for this site.",
+		RequestID: exchangeOf(r.Context()).id, Help: h.errorURI(e),
+	}
+	if opened, right, ok := h.hosts(r); !ok {
+		page.Advice = fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right)
+		e.Detail, e.Setting = page.Advice, "Config.Issuer"
+	}
+	h.record(r.Context(), e)
+	h.show(w, r, e.Status, page)
+}
+
+// ErrNoInteraction means that a request belongs to no interaction that waits for
+// a login in this browser.
+var ErrNoInteraction = errors.New("handlers: no sign-in is waiting in this browser")
+
+// Interaction finds the interaction that a request to the host's own handler
+// belongs to: by the query parameter interaction, or else the one that waits in
+// this browser, if it is the only one. A login that ends elsewhere (at another
+// provider, by a passkey, by a link in a mail) completes it with Accept.
+func (h *Handlers) Interaction(r *http.Request) (*Interaction, error) {
+	id := r.URL.Query().Get("interaction")
+	if id == "" {
+		return nil, fmt.Errorf("%w: the query has no parameter interaction", ErrNoInteraction)
+	}
+	id = id[strings.LastIndexByte(id, '/')+1:] // its URL is as good
+	if _, ok := opaque.TokenKey(interactionPrefix, id); !ok {
+		return nil, ErrNoInteraction
+	}
+	rec, e := h.load(r.Context(), id)
+	if e != nil {
+		return nil, e
+	}
+	secret := h.cookies.read(r, interactionCookie(id))
+	if rec == nil || !rec.boundTo(secret) || rec.ended(h.now()) || rec.Step != stepLogin {
+		return nil, ErrNoInteraction
+	}
+	a, e := h.engine.CheckAuthorize(r.Context(), rec.params())
+	if e != nil {
+		return nil, e
+	}
+	in := h.view(a, rec, id, secret)
+	in.decision = h.store.MAC("interaction decision", []byte("elsewhere"), []byte(r.URL.RequestURI()))
+	return in, nil
+}

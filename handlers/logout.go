@@ -1,0 +1,233 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// farewell is a checked request to sign out. RP-Initiated Logout 1.0 §2
+type farewell struct {
+	client *storage.Client // nil: nobody said which
+	hint   *engine.Hint    // nil: none, or unreadable
+	to     string          // registered for the client; empty: our own page
+}
+
+func (h *Handlers) logout(w http.ResponseWriter, r *http.Request) *engine.Error {
+	params, repeat, e := requestParams(r)
+	if e == nil {
+		e = repeat
+	}
+	if e != nil {
+		return e
+	}
+	// As at the authorization endpoint: the cookies come with a GET.
+	if r.Method == http.MethodPost {
+		if _, e := h.checkLogout(r, params); e != nil {
+			return e
+		}
+		rec, id, secret := h.newLogout(params)
+		return h.begin(w, r, rec, id, secret)
+	}
+	return h.signOut(w, r, params, nil)
+}
+
+func (h *Handlers) newLogout(params url.Values) (rec *record, id, secret string) {
+	rec, id, secret = h.newRecord(params, params.Get("client_id"), stepLogout)
+	rec.Logout = true
+	return rec, id, secret
+}
+
+// signOut ends the session at once when the client proves by its ID token that it
+// speaks of this one, and asks the person otherwise. at is the interaction that
+// the request was stored in, nil when it was not.
+func (h *Handlers) signOut(w http.ResponseWriter, r *http.Request, params url.Values, at *resumed) *engine.Error {
+	f, e := h.checkLogout(r, params)
+	if e != nil {
+		return e
+	}
+	p, err := h.current(r.Context(), r)
+	if err != nil {
+		return storeFailed(err)
+	}
+	switch {
+	case p.nobody():
+		if at != nil {
+			return h.endLogout(w, r, at, p, f, false)
+		}
+		h.dropSession(w, r)
+		h.farewell(w, r, f, pages.SignedOut{})
+		return nil
+	case f.speaksOf(p):
+		return h.endLogout(w, r, at, p, f, true)
+	case at == nil:
+		rec, id, secret := h.newLogout(params)
+		return h.begin(w, r, rec, id, secret)
+	}
+	page := pages.Logout{Form: pages.Form{Action: h.path("interaction/"+at.id) + "?step=logout"}, Account: p.account()}
+	if f.client != nil {
+		page.Client = readable(f.client.DisplayName(), 60)
+	}
+	h.show(w, r, http.StatusOK, page)
+	return nil
+}
+
+// logoutStep serves the page that asks, and takes its answer.
+func (h *Handlers) logoutStep(w http.ResponseWriter, r *http.Request, at *resumed) *engine.Error {
+	decision := ""
+	if r.Method == http.MethodPost {
+		decision = r.PostFormValue("decision")
+	}
+	if decision != "signout" && decision != "stay" {
+		return h.signOut(w, r, at.record.params(), at)
+	}
+	f, e := h.checkLogout(r, at.record.params())
+	if e != nil {
+		return e
+	}
+	p, err := h.current(r.Context(), r)
+	if err != nil {
+		return storeFailed(err)
+	}
+	return h.endLogout(w, r, at, p, f, decision == "signout")
+}
+
+// checkLogout judges a request to sign out. A post_logout_redirect_uri is followed
+// only when it is registered, exactly, for a client that is known.
+func (h *Handlers) checkLogout(r *http.Request, params url.Values) (*farewell, *engine.Error) {
+	f := &farewell{}
+	clientID := params.Get("client_id")
+	if token := params.Get("id_token_hint"); token != "" {
+		hint, err := h.engine.ReadHint(r.Context(), token)
+		switch {
+		case err != nil && clientID == "" && params.Get("post_logout_redirect_uri") != "":
+			e := badRequest("hint_unreadable", "The id_token_hint is not an ID token of this server.")
+			e.Cause = err
+			return nil, e
+		case err == nil && clientID != "" && hint.ClientID != clientID:
+			e := badRequest("hint_other_client", "The id_token_hint was issued to another client than client_id says.")
+			e.Detail = fmt.Sprintf("client_id %s, hint for %s", safeWord(clientID), safeWord(hint.ClientID))
+			return nil, e
+		case err == nil:
+			f.hint, clientID = hint, hint.ClientID
+		}
+	}
+	exchangeOf(r.Context()).clientID = clientID
+	if clientID != "" {
+		client, err := h.config.Client(r.Context(), clientID)
+		if err != nil {
+			if e := storeFailed(err); e.Status == http.StatusServiceUnavailable {
+				return nil, e
+			}
+			e := badRequest("client_unknown", "The client is not known.")
+			e.Detail = "client_id " + safeWord(clientID)
+			return nil, e
+		}
+		f.client = client
+	}
+	to := params.Get("post_logout_redirect_uri")
+	if to == "" {
+		return f, nil
+	}
+	if f.client == nil {
+		return nil, badRequest("logout_client_missing", "A post_logout_redirect_uri needs an id_token_hint or a client_id.")
+	}
+	if !slices.Contains(f.client.PostLogoutRedirectURIs, to) {
+		e := badRequest("post_logout_redirect_uri_mismatch", "The post_logout_redirect_uri is not registered for this client.")
+		e.Detail = fmt.Sprintf("received %s, registered %v", to, f.client.PostLogoutRedirectURIs)
+		e.Setting = "Client.PostLogoutRedirectURIs"
+		return nil, e
+	}
+	f.to = withState(to, params.Get("state"))
+	return f, nil
+}
+
+// withState adds the state to a URI and keeps the query it has.
+func withState(uri, state string) string {
+	u, err := url.Parse(uri)
+	if err != nil || state == "" {
+		return uri
+	}
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += "state=" + url.QueryEscape(state)
+	return u.String()
+}
+
+// speaksOf says whether the hint is of the session in this browser.
+func (f *farewell) speaksOf(p present) bool {
+	if f.hint == nil || f.hint.Subject != p.ID {
+		return false
+	}
+	return f.hint.SessionID == "" || p.SessionID == "" || f.hint.SessionID == p.SessionID
+}
+
+// endLogout ends the session, or not, closes the interaction where there is one,
+// and says goodbye. All that is ours is one commit.
+func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed, p present, f *farewell, signOut bool) *engine.Error {
+	if signOut && h.source != nil {
+		theirs := newResponse()
+		if err := h.source.EndSession(theirs, r); err != nil {
+			e := failed("sign_out_failed", err)
+			e.Setting = "Login"
+			return e
+		}
+		for _, c := range theirs.header.Values("Set-Cookie") {
+			w.Header().Add("Set-Cookie", c)
+		}
+	}
+	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+		if at != nil {
+			rec, err := h.records.Get(ctx, at.record.Key)
+			if err != nil {
+				return err
+			}
+			rec.Step = stepDone
+			if err := h.records.Put(ctx, rec); err != nil {
+				return err
+			}
+		}
+		if !signOut {
+			return nil
+		}
+		if p.session != nil {
+			if err := h.sessions.Delete(ctx, p.session.Key); err != nil {
+				return err
+			}
+		}
+		if p.SessionID == "" {
+			return nil
+		}
+		return h.engine.RevokeSession(ctx, p.SessionID)
+	})
+	if err != nil {
+		return storeFailed(err)
+	}
+	if signOut || p.nobody() {
+		h.dropSession(w, r)
+	}
+	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !p.nobody()})
+	return nil
+}
+
+func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request) {
+	if h.source == nil && h.cookies.read(r, sessionCookie) != "" {
+		h.cookies.drop(w, sessionCookie)
+	}
+}
+
+// farewell sends the person back to the client, or shows that they are signed out.
+func (h *Handlers) farewell(w http.ResponseWriter, r *http.Request, f *farewell, page pages.SignedOut) {
+	if f.to != "" && !page.Stayed {
+		redirect(w, f.to)
+		return
+	}
+	h.show(w, r, http.StatusOK, page)
+}

@@ -1,0 +1,123 @@
+package handlers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// Endpoints are the URLs of what is mounted; an empty one is not there.
+type Endpoints struct {
+	Authorize  string
+	Token      string
+	Revoke     string
+	Introspect string
+	UserInfo   string
+	JWKS       string
+	Logout     string
+}
+
+// Metadata returns the handler of the well-known documents, which tell what is
+// mounted and nothing else. scopes are those that may be told; grants further
+// grant types. OpenID Connect Discovery §3, RFC 8414 §2
+func (h *Handlers) Metadata(at Endpoints, scopes, grants []string) (http.HandlerFunc, error) {
+	body, err := json.Marshal(h.document(at, scopes, grants))
+	if err != nil {
+		return nil, fmt.Errorf("handlers: metadata: %w", err)
+	}
+	rule := rule{name: "metadata", methods: []string{http.MethodGet, http.MethodHead}, origins: anyOrigin}
+	return func(w http.ResponseWriter, r *http.Request) {
+		h.serve(w, r, rule, func(w http.ResponseWriter, r *http.Request) *engine.Error {
+			cached(w, r, "application/json", body, 5*time.Minute)
+			return nil
+		})
+	}, nil
+}
+
+func (h *Handlers) document(at Endpoints, scopes, grants []string) map[string]any {
+	secret := []string{"client_secret_basic", "client_secret_post"}
+	withNone := append(slices.Clone(secret), storage.AuthMethodNone)
+	doc := map[string]any{
+		"issuer":                                         h.config.Issuer,
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query", "form_post"},
+		"grant_types_supported":                          append([]string{storage.GrantAuthorizationCode, storage.GrantRefreshToken, storage.GrantClientCredentials}, grants...),
+		"subject_types_supported":                        []string{"public"},
+		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
+		"code_challenge_methods_supported":               []string{"S256"},
+		"token_endpoint_auth_methods_supported":          withNone,
+		"scopes_supported":                               scopes,
+		"claim_types_supported":                          []string{"normal"},
+		"claims_parameter_supported":                     false,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"require_request_uri_registration":               false,
+		"authorization_response_iss_parameter_supported": true,
+		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+		"display_values_supported":                       []string{"page"},
+		"ui_locales_supported":                           []string{"en"},
+		"service_documentation":                          h.config.Issuer + "/errors",
+	}
+	for name, url := range map[string]string{
+		"authorization_endpoint": at.Authorize, "token_endpoint": at.Token, "revocation_endpoint": at.Revoke,
+		"introspection_endpoint": at.Introspect, "userinfo_endpoint": at.UserInfo, "jwks_uri": at.JWKS,
+		"end_session_endpoint": at.Logout,
+	} {
+		if url != "" {
+			doc[name] = url
+		}
+	}
+	if at.Revoke != "" {
+		doc["revocation_endpoint_auth_methods_supported"] = withNone
+	}
+	if at.Introspect != "" {
+		doc["introspection_endpoint_auth_methods_supported"] = secret
+	}
+	return doc
+}
+
+func (h *Handlers) jwks(w http.ResponseWriter, r *http.Request) *engine.Error {
+	body, life, err := h.config.Keys.JWKS(r.Context())
+	if err != nil {
+		return storeFailed(err)
+	}
+	cached(w, r, "application/json", body, life)
+	return nil
+}
+
+func (h *Handlers) asset(w http.ResponseWriter, r *http.Request) *engine.Error {
+	a, ok := h.pages.Asset(lastElement(r.URL.Path))
+	if !ok {
+		return &engine.Error{Code: "invalid_request", Reason: "not_found", Status: http.StatusNotFound, Description: "There is no such file."}
+	}
+	cached(w, r, a.Type, a.Body, 24*time.Hour)
+	return nil
+}
+
+func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// cached answers with bytes that may be kept for some time. RFC 9110 §13.1.2
+func cached(w http.ResponseWriter, r *http.Request, media string, body []byte, life time.Duration) {
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
+	header := w.Header()
+	header.Set("Content-Type", media)
+	header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(life.Seconds())))
+	header.Set("ETag", tag)
+	for known := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
+		if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == tag || known == "*" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	header.Set("Content-Length", fmt.Sprint(len(body)))
+	_, _ = w.Write(body) // a response held back never fails
+}

@@ -1,0 +1,126 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/doorward/doorward/handlers/pages"
+)
+
+// ErrWrongPassword is what PasswordLogin.Verify returns, wrapped or not, when the
+// name is unknown or the password is wrong. The person is told the same for both.
+var ErrWrongPassword = errors.New("handlers: wrong name or password")
+
+// PasswordLogin is the Login with the built-in page for name and password.
+// Guessing is slowed down by account and by address, and never locks anybody out
+// for good.
+type PasswordLogin struct {
+	// Verify returns the person that the name and the password belong to, or
+	// ErrWrongPassword. It should take equally long for a name that is unknown.
+	// Any other error is answered with 503. Required.
+	Verify func(ctx context.Context, username, password string) (Subject, error)
+}
+
+// ServeLogin shows the page and judges what was sent.
+func (p PasswordLogin) ServeLogin(w http.ResponseWriter, r *http.Request, in *Interaction) {
+	if !in.Interactive() {
+		return
+	}
+	if r.Method != http.MethodPost {
+		in.loginPage(w, r, http.StatusOK, in.LoginHint)
+		return
+	}
+	if r.PostFormValue("decision") == "deny" {
+		in.Deny(w, r)
+		return
+	}
+	username, password := strings.TrimSpace(r.PostFormValue("username")), r.PostFormValue("password")
+	if username == "" || password == "" {
+		in.Error = shownError("Enter your name and your password.")
+		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
+		return
+	}
+	p.judge(w, r, in, username, password)
+}
+
+func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interaction, username, password string) {
+	attempt, wait, err := in.h.mayTry(r, username)
+	if err != nil {
+		in.Fail(w, r, err)
+		return
+	}
+	if attempt == nil {
+		in.slow(w, r, username, wait)
+		return
+	}
+	defer attempt.end()
+	person, err := p.Verify(r.Context(), username, password)
+	switch {
+	case errors.Is(err, ErrWrongPassword):
+		in.h.logWrong(r, "wrong_password")
+		wait, err := attempt.wrong(r.Context())
+		if err != nil {
+			in.Fail(w, r, err)
+			return
+		}
+		if wait > 0 {
+			in.slow(w, r, username, wait)
+			return
+		}
+		in.Error = errWrongShown
+		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
+	case err != nil:
+		in.Fail(w, r, err)
+	default:
+		in.Accept(w, r, person)
+	}
+}
+
+// Texts of the built-in page.
+var errWrongShown = shownError("That name and password don’t match. Please try again.")
+
+// shownError is a sentence for people.
+type shownError string
+
+func (e shownError) Error() string { return string(e) }
+
+func (in *Interaction) slow(w http.ResponseWriter, r *http.Request, username string, wait time.Duration) {
+	in.h.logWrong(r, "login_slowed")
+	seconds := max(1, int((wait+time.Second-1)/time.Second))
+	w.Header().Set("Retry-After", fmt.Sprint(seconds))
+	unit := "seconds"
+	if seconds == 1 {
+		unit = "second"
+	}
+	in.Error = shownError(fmt.Sprintf("There were too many wrong tries. Please wait %d %s, then try again.", seconds, unit))
+	in.loginPage(w, r, http.StatusTooManyRequests, username)
+}
+
+func (h *Handlers) logWrong(r *http.Request, reason string) {
+	h.log.LogAttrs(r.Context(), slog.LevelInfo, "sign-in refused", append(h.logAttrs(exchangeOf(r.Context())), slog.String("reason", reason))...)
+}
+
+// loginPage shows the built-in page.
+func (in *Interaction) loginPage(w http.ResponseWriter, r *http.Request, status int, username string) {
+	page := pages.Login{
+		Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client),
+		Username: clipped(username, 255), Reauth: in.Subject.ID != "" && !asksForPage(in.Prompt),
+	}
+	if in.Error != nil {
+		page.Error = in.Error.Error()
+	}
+	in.h.show(w, r, status, page)
+}
+
+// accountKey is the one form of an account's name, whatever its case or Unicode
+// form, so that spelling it differently gives no further tries.
+func accountKey(username string) string {
+	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(username)))
+}

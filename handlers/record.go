@@ -1,0 +1,163 @@
+package handlers
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/internal/seal"
+	"github.com/doorward/doorward/storage"
+)
+
+const (
+	interactionPrefix = "dwi_"
+
+	// restartLife is how long an interaction that ended can be started again.
+	restartLife = 24 * time.Hour
+	// repeatLife is how long the same decision gets the same answer again.
+	repeatLife = time.Minute
+)
+
+// step is where a person is in an interaction.
+type step string
+
+const (
+	stepStart   step = "start" // came by POST: the session was not looked at yet
+	stepLogin   step = "login"
+	stepConsent step = "consent"
+	stepLogout  step = "logout"
+	stepDone    step = "done"
+)
+
+// record is a stored interaction: the request as it came, and what the person did
+// so far. The request is checked anew at every step, so a client that changed in
+// the meantime gets nothing it could not ask for now.
+type record struct {
+	Key        string    `json:"key"` // opaque.TokenKey of the ID, which is not stored
+	Params     string    `json:"params"`
+	ClientID   string    `json:"client_id,omitempty"`
+	Logout     bool      `json:"logout,omitempty"` // the request is one to sign out
+	Step       step      `json:"step"`
+	SecretHash []byte    `json:"secret_hash"` // of the browser's cookie
+	CreatedAt  time.Time `json:"created_at"`
+	EndsAt     time.Time `json:"ends_at"` // of the interaction; the record stays a day longer
+
+	// Who signed in, from the consent step on.
+	Subject    Subject `json:"subject,omitzero"`
+	SessionKey string  `json:"session_key,omitempty"` // of our own session
+	LoggedIn   bool    `json:"logged_in,omitempty"`   // in this interaction
+	Shown      string  `json:"shown,omitempty"`       // digest of what the consent page shows
+
+	// The last decision, so that it can be given again to a double click.
+	Decision  []byte    `json:"decision,omitempty"` // MAC of the request that decided
+	Sealed    []byte    `json:"sealed,omitempty"`   // an outcome under the cookie's secret
+	DecidedAt time.Time `json:"decided_at,omitzero"`
+}
+
+func interactions(s *storage.Store) *storage.Collection[record] {
+	return storage.Collect(s, "interaction", 1, func(v *record) storage.Meta {
+		return storage.Meta{ID: v.Key, Expiry: v.EndsAt.Add(restartLife)}
+	})
+}
+
+// outcome is what a decision led to.
+type outcome struct {
+	Answer  *engine.Answer `json:"answer,omitempty"`  // to the client
+	Place   string         `json:"place,omitempty"`   // else: a place of ours, or the URI after logout
+	Session string         `json:"session,omitempty"` // the value of our session's cookie
+	Life    time.Duration  `json:"life,omitempty"`    // of that cookie
+}
+
+// newRecord makes an interaction that is not stored yet, with the two secrets that
+// only the browser has.
+func (h *Handlers) newRecord(params url.Values, clientID string, at step) (rec *record, id, secret string) {
+	now := h.now()
+	id, secret = opaque.NewToken(interactionPrefix, now), newSecret()
+	key, _ := opaque.TokenKey(interactionPrefix, id) // just made, so it has the form
+	return &record{
+		Key: key, Params: params.Encode(), ClientID: clientID, Step: at,
+		SecretHash: secretHash(secret), CreatedAt: now, EndsAt: now.Add(h.config.Lifetimes.Interaction),
+	}, id, secret
+}
+
+// begin stores an interaction and sends the browser to its page.
+func (h *Handlers) begin(w http.ResponseWriter, r *http.Request, rec *record, id, secret string) *engine.Error {
+	if err := h.records.Insert(r.Context(), rec); err != nil {
+		return storeFailed(err)
+	}
+	h.cookies.setInteraction(w, r, id, secret, h.config.Lifetimes.Interaction+restartLife)
+	redirect(w, h.path("interaction/"+id))
+	return nil
+}
+
+// load returns the interaction of an ID; nil when there is none.
+func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error) {
+	key, ok := opaque.TokenKey(interactionPrefix, id)
+	if !ok {
+		return nil, nil
+	}
+	rec, err := h.records.Get(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storeFailed(err)
+	}
+	return rec, nil
+}
+
+func (v *record) boundTo(secret string) bool {
+	return secret != "" && subtle.ConstantTimeCompare(v.SecretHash, secretHash(secret)) == 1
+}
+
+func (v *record) params() url.Values {
+	params, err := url.ParseQuery(v.Params)
+	if err != nil {
+		return url.Values{} // written by Encode, so not reached
+	}
+	return params
+}
+
+// ended says whether the time of the interaction is over.
+func (v *record) ended(now time.Time) bool { return !now.Before(v.EndsAt) }
+
+// decided notes the outcome, readable only with the browser's secret.
+func (v *record) decided(now time.Time, decision []byte, secret string, o outcome) error {
+	plain, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("handlers: encode an outcome: %w", err)
+	}
+	sealed, err := seal.Wrap([]byte(secret), plain, []byte(v.Key))
+	if err != nil {
+		return fmt.Errorf("handlers: seal an outcome: %w", err)
+	}
+	v.Decision, v.Sealed, v.DecidedAt = decision, sealed, now
+	return nil
+}
+
+// again returns the outcome of the last decision when this is the same one.
+func (v *record) again(now time.Time, decision []byte, secret string) (outcome, bool) {
+	var o outcome
+	if len(v.Decision) == 0 || subtle.ConstantTimeCompare(v.Decision, decision) != 1 || !now.Before(v.DecidedAt.Add(repeatLife)) {
+		return o, false
+	}
+	plain, err := seal.Unwrap([]byte(secret), v.Sealed, []byte(v.Key))
+	if err != nil || json.Unmarshal(plain, &o) != nil {
+		return outcome{}, false
+	}
+	return o, true
+}
+
+// redirect sends a browser on, always by GET. RFC 9110 §15.4.4
+func redirect(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+}

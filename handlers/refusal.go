@@ -1,0 +1,193 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// failed is a refusal that is the server's own fault.
+func failed(reason string, cause error) *engine.Error {
+	return &engine.Error{
+		Code: "server_error", Reason: reason, Status: http.StatusInternalServerError,
+		Description: "Something went wrong in the server. Its log has the details.", Cause: cause,
+	}
+}
+
+// storeFailed is the refusal for an error of the store. RFC 9110 §15.6.4
+func storeFailed(cause error) *engine.Error {
+	if known := (*engine.Error)(nil); errors.As(cause, &known) {
+		return known
+	}
+	if !errors.Is(cause, storage.ErrUnavailable) {
+		return failed("internal", cause)
+	}
+	return &engine.Error{
+		Code: "temporarily_unavailable", Reason: "store_unavailable", Status: http.StatusServiceUnavailable,
+		Description: "The server can not store or read its state at the moment. Try again shortly.",
+		RetryAfter:  2 * time.Second, Cause: cause,
+	}
+}
+
+// refuse answers a request that is refused, as a page or as JSON, and writes its
+// one line to the log.
+func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *engine.Error) {
+	x := exchangeOf(r.Context())
+	h.record(r.Context(), e)
+	if x.rule.page {
+		h.refusePage(w, r, e)
+		return
+	}
+	h.refuseJSON(w, e)
+}
+
+// record writes the one line of a refusal.
+func (h *Handlers) record(ctx context.Context, e *engine.Error) {
+	attrs := append(h.logAttrs(exchangeOf(ctx)),
+		slog.String("code", e.Code), slog.String("reason", e.Reason), slog.String("description", e.Description))
+	if e.Detail != "" {
+		attrs = append(attrs, slog.String("detail", e.Detail))
+	}
+	if e.Setting != "" {
+		attrs = append(attrs, slog.String("setting", e.Setting))
+	}
+	if e.Cause != nil {
+		attrs = append(attrs, slog.String("err", e.Cause.Error()))
+	}
+	level := slog.LevelInfo
+	if e.Status >= http.StatusInternalServerError || e.Code == "server_error" {
+		level = slog.LevelError
+	}
+	h.log.LogAttrs(ctx, level, "request refused", attrs...)
+}
+
+// refuseJSON is the one place where a wire error is written. RFC 6749 §5.2, RFC 6750 §3
+func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Pragma", "no-cache")
+	if e.RetryAfter > 0 {
+		header.Set("Retry-After", retryAfter(e.RetryAfter))
+	}
+	if e.Challenge != "" {
+		header.Set("WWW-Authenticate", h.challenge(e))
+	}
+	body := map[string]string{"error": e.Code, "error_uri": h.errorURI(e)}
+	if e.Description != "" {
+		body["error_description"] = describable(e.Description)
+	}
+	w.WriteHeader(statusOf(e))
+	_ = json.NewEncoder(w).Encode(body) // a response held back never fails
+}
+
+// challenge is the WWW-Authenticate header. A request without any token is told
+// the scheme alone. RFC 6750 §3.1
+func (h *Handlers) challenge(e *engine.Error) string {
+	c := e.Challenge + ` realm="` + describable(h.config.Issuer) + `"`
+	if e.Challenge == "Bearer" && e.Reason != "token_missing" {
+		c += `, error="` + e.Code + `", error_description="` + describable(e.Description) + `"`
+	}
+	return c
+}
+
+func statusOf(e *engine.Error) int {
+	if e.Status == 0 {
+		return http.StatusBadRequest
+	}
+	return e.Status
+}
+
+func retryAfter(d time.Duration) string {
+	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
+}
+
+// describable keeps to the characters of an error_description. RFC 6749 §5.2
+func describable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"':
+			return '\''
+		case r == '\\':
+			return '/'
+		case r >= 0x20 && r <= 0x7e:
+			return r
+		default:
+			return '?'
+		}
+	}, s)
+}
+
+// refusePage is the one place where an error page is made.
+func (h *Handlers) refusePage(w http.ResponseWriter, r *http.Request, e *engine.Error) {
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", retryAfter(e.RetryAfter))
+	}
+	status := statusOf(e)
+	page := pages.Error{
+		Title: "This request can’t be completed", Message: e.Description, Help: h.errorURI(e),
+		Advice:    "Go back to the application and try again. If that does not help, tell its operator the request ID below.",
+		RequestID: exchangeOf(r.Context()).id,
+	}
+	switch {
+	case status == http.StatusServiceUnavailable:
+		page.Title, page.Advice = "Please try again in a moment", "Nothing was lost. Reload this page in a few seconds."
+	case status >= http.StatusInternalServerError:
+		page.Title = "Something went wrong"
+		page.Message = "The server ran into a problem that is not your fault."
+		page.Advice = "Try again. If it happens again, tell the operator the request ID below."
+	case status == http.StatusTooManyRequests:
+		page.Title, page.Advice = "Please wait a moment", ""
+	}
+	if h.config.Development {
+		page.Detail = developerText(e)
+	}
+	h.show(w, r, status, page)
+}
+
+// developerText is what a page tells on a loopback issuer.
+func developerText(e *engine.Error) string {
+	lines := []string{e.Code + " (" + e.Reason + ")"}
+	if e.Detail != "" {
+		lines = append(lines, e.Detail)
+	}
+	if e.Setting != "" {
+		lines = append(lines, "Setting: "+e.Setting)
+	}
+	if e.Cause != nil {
+		lines = append(lines, e.Cause.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// show answers with a page.
+func (h *Handlers) show(w http.ResponseWriter, r *http.Request, status int, p pages.Page) {
+	site := pages.Site{Lang: "en", Assets: h.path("assets")}
+	if err := h.pages.Serve(w, status, site, p); err != nil {
+		x := exchangeOf(r.Context())
+		h.log.LogAttrs(r.Context(), slog.LevelError, "a page failed", append(h.logAttrs(x), slog.String("err", err.Error()))...)
+		http.Error(w, "Something went wrong. Request ID "+x.id, http.StatusInternalServerError)
+	}
+}
+
+// answerJSON answers with a JSON object that must not be stored.
+func answerJSON(w http.ResponseWriter, body any) *engine.Error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return failed("encode", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+	_, _ = w.Write(append(encoded, '\n')) // a response held back never fails
+	return nil
+}

@@ -1,0 +1,154 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/storage"
+)
+
+const (
+	browserPrefix = "dwb_"
+	// seenEvery is how often the use of a session is written down, and only with
+	// what is written anyway.
+	seenEvery = time.Hour
+	maxAgent  = 200
+)
+
+// present is who is signed in in this browser.
+type present struct {
+	Subject
+	session *storage.Session // nil: none, or the host keeps it
+}
+
+func (p present) nobody() bool { return p.ID == "" }
+
+// current returns who is signed in. The error is of the store or of the host.
+func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error) {
+	if h.source != nil {
+		s, err := h.source.CurrentSubject(r)
+		if err != nil {
+			return present{}, fmt.Errorf("%w: the host's session: %w", storage.ErrUnavailable, err)
+		}
+		return present{Subject: s}, nil
+	}
+	key, ok := opaque.TokenKey(browserPrefix, h.cookies.read(r, sessionCookie))
+	if !ok {
+		return present{}, nil
+	}
+	return h.session(ctx, key)
+}
+
+// session returns who is signed in by one of our own sessions.
+func (h *Handlers) session(ctx context.Context, key string) (present, error) {
+	s, err := h.sessions.Get(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return present{}, nil
+	}
+	if err != nil {
+		return present{}, err
+	}
+	return present{session: s, Subject: Subject{
+		ID: s.Subject, Name: s.Name, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
+	}}, nil
+}
+
+// signIn makes a session of ours in the unit of work of ctx, ends the one the
+// browser had before, and completes the subject. The token is new at every sign-in,
+// so one that was planted or seen before is worth nothing.
+func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject) (Subject, *storage.Session, string, error) {
+	now := h.now()
+	before, err := h.current(ctx, r)
+	if err != nil {
+		return s, nil, "", err
+	}
+	s.SessionID = opaque.NewID(now)
+	if was := before.session; was != nil {
+		if was.Subject == s.ID {
+			s.SessionID = was.ID // the same person proved it again
+		} else if err := h.engine.RevokeSession(ctx, was.ID); err != nil {
+			return s, nil, "", err
+		}
+		if err := h.sessions.Delete(ctx, was.Key); err != nil {
+			return s, nil, "", err
+		}
+	}
+	token := opaque.NewToken(browserPrefix, now)
+	key, _ := opaque.TokenKey(browserPrefix, token) // just made, so it has the form
+	session := &storage.Session{
+		Key: key, ID: s.SessionID, Subject: s.ID, Name: s.Name, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
+		UserAgent: clipped(r.UserAgent(), maxAgent), SeenAt: now, EndsAt: now.Add(h.config.Lifetimes.SessionAbsolute),
+	}
+	h.extend(session, now)
+	return s, session, token, h.sessions.Insert(ctx, session)
+}
+
+func (h *Handlers) extend(s *storage.Session, now time.Time) {
+	s.SeenAt, s.ExpiresAt = now, now.Add(h.config.Lifetimes.SessionIdle)
+	if s.EndsAt.Before(s.ExpiresAt) {
+		s.ExpiresAt = s.EndsAt
+	}
+}
+
+// errSignedOut means that a session of ours ended while it was being used.
+var errSignedOut = errors.New("handlers: the session has ended")
+
+// still reads a session of ours again in the unit of work of ctx, so that what is
+// written there depends on it, and writes down that it is in use when that is due.
+func (h *Handlers) still(ctx context.Context, p present) error {
+	if p.session == nil {
+		return nil
+	}
+	again, err := h.session(ctx, p.session.Key)
+	if err != nil {
+		return err
+	}
+	if again.nobody() {
+		return errSignedOut
+	}
+	now := h.now()
+	if now.Before(again.session.SeenAt.Add(seenEvery)) {
+		return nil
+	}
+	h.extend(again.session, now)
+	return h.sessions.Put(ctx, again.session)
+}
+
+// keepSession gives the browser the token of its session.
+func (h *Handlers) keepSession(w http.ResponseWriter, token string, life time.Duration) {
+	http.SetCookie(w, h.cookies.cookie(sessionCookie, token, life))
+}
+
+func clipped(s string, most int) string {
+	if len(s) > most {
+		s = s[:most]
+	}
+	return s
+}
+
+// errSubject is a mistake of a Login: it named nobody that could be told to a client.
+var errSubject = errors.New("handlers: the login named an impossible subject")
+
+// judge checks what a hook says about a person. OpenID Connect Core §2
+func (s Subject) judge(now time.Time) error {
+	switch {
+	case s.ID == "":
+		return fmt.Errorf("%w: Subject.ID is empty", errSubject)
+	case len(s.ID) > 255:
+		return fmt.Errorf("%w: Subject.ID has %d bytes, at most 255 are allowed", errSubject, len(s.ID))
+	case s.AuthTime.After(now.Add(time.Minute)):
+		return fmt.Errorf("%w: Subject.AuthTime is %v in the future", errSubject, s.AuthTime.Sub(now).Round(time.Second))
+	case len(s.SessionID) > 255:
+		return fmt.Errorf("%w: Subject.SessionID has %d bytes, at most 255 are allowed", errSubject, len(s.SessionID))
+	}
+	for i := range len(s.ID) {
+		if c := s.ID[i]; c < 0x21 || c > 0x7e {
+			return fmt.Errorf("%w: Subject.ID holds byte %#x, only visible ASCII is allowed", errSubject, c)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/doorward/doorward/internal/engine"
+)
+
+func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Error {
+	token, e := bearerToken(r)
+	if e != nil {
+		return e
+	}
+	access, e := h.engine.Access(r.Context(), token)
+	if e != nil {
+		return e
+	}
+	x := exchangeOf(r.Context())
+	x.clientID, x.subject = access.ClientID, access.Subject
+	h.allowOrigin(r.Context(), w, r, access.ClientID)
+	claims, e := h.engine.UserInfo(r.Context(), access)
+	if e != nil {
+		return e
+	}
+	return answerJSON(w, claims)
+}
+
+// bearerToken takes the access token from the header, or from the form of a POST,
+// never from a URL, where it would end up in logs. RFC 6750 §2, OAuth 2.1 §5.1
+func bearerToken(r *http.Request) (string, *engine.Error) {
+	refuse := func(e *engine.Error) (string, *engine.Error) {
+		e.Challenge = "Bearer"
+		return "", e
+	}
+	if r.URL.Query().Has("access_token") {
+		return refuse(badRequest("token_in_query", "An access token in the URL is not accepted; send it in the Authorization header."))
+	}
+	header := r.Header.Values("Authorization")
+	token := ""
+	switch {
+	case len(header) > 1:
+		return refuse(badRequest("several_credentials", "The Authorization header was sent more than once."))
+	case len(header) == 1:
+		scheme, value, _ := strings.Cut(header[0], " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			e := unauthenticated("authorization_scheme", "Access tokens are sent with the scheme Bearer, not "+safeWord(scheme)+".")
+			e.Code = "invalid_token"
+			return refuse(e)
+		}
+		token = strings.TrimSpace(value)
+	}
+	if r.Method == http.MethodPost && (r.ContentLength != 0 || r.Header.Get("Content-Type") != "") {
+		form, e := submitted(r)
+		if e != nil {
+			return refuse(e)
+		}
+		if form.Has("access_token") {
+			if len(header) > 0 {
+				return refuse(badRequest("several_credentials", "The access token was sent in the header and in the body; use one of them."))
+			}
+			token = form.Get("access_token")
+		}
+	}
+	if token == "" {
+		e := unauthenticated("token_missing", "The request has no access token: send it in the Authorization header with scheme Bearer.")
+		e.Code = "invalid_token"
+		return refuse(e)
+	}
+	return token, nil
+}
