@@ -233,7 +233,7 @@ func hostProblem(host string) string {
 	case len(host) > maxHost || slices.ContainsFunc(labels, func(l string) bool { return l == "" || len(l) > maxLabel }):
 		return fmt.Sprintf("its host is %q; between its dots 1 to %d characters are expected, at most %d in all", clip(host), maxLabel, maxHost)
 	case digit(last[0]): // browsers take such a name for an address: 127.1, 0x7f000001, 2130706433
-		if addr, err := netip.ParseAddr(host); err != nil || addr.String() != host {
+		if _, err := netip.ParseAddr(host); err != nil {
 			return fmt.Sprintf("its host is %q, which is no name; an address is written as four numbers, such as 127.0.0.1", clip(host))
 		}
 	}
@@ -256,7 +256,10 @@ func ipv6Problem(host string) string {
 // pathProblem refuses dot segments, which browsers resolve before they visit, also in
 // their encoded forms, and behind encoded slashes that some servers decode first.
 func (p parts) pathProblem() string {
-	decoded := strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/").Replace(p.path)
+	decoded := p.path
+	if strings.Contains(decoded, "%") {
+		decoded = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/").Replace(decoded)
+	}
 	for segment := range strings.SplitSeq(decoded, "/") {
 		if segment == "." || segment == ".." {
 			return fmt.Sprintf("its path has the segment %q; write the path that is meant", segment)
