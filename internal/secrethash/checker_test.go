@@ -50,7 +50,7 @@ func took(t testing.TB, times int, f func() error) time.Duration {
 
 func TestRightSecretsAreRemembered(t *testing.T) {
 	c := secrethash.NewChecker(1)
-	hash := brought(t, "secret", 9)
+	hash := brought(t, "secret", 8)
 	try := func(secret string) func() error {
 		return func() error { _, err := c.Check(t.Context(), hash, secret); return err }
 	}
@@ -73,7 +73,7 @@ func TestRightSecretsAreRemembered(t *testing.T) {
 func TestUnknownNamesTakeAsLong(t *testing.T) {
 	fresh, err := secrethash.Hash("secret")
 	check(t, err)
-	for name, hash := range map[string]string{"argon2id": fresh, "bcrypt": brought(t, "secret", 10)} {
+	for name, hash := range map[string]string{"argon2id": fresh, "bcrypt": brought(t, "secret", 7)} {
 		c := secrethash.NewChecker(1)
 		if name == "bcrypt" { // the decoy is argon2id until the first check
 			_, err := c.Check(t.Context(), hash, "right or wrong")
@@ -93,7 +93,7 @@ func TestUnknownNamesTakeAsLong(t *testing.T) {
 // The decoy may be a real hash, so its right secret must not make CheckNone quick.
 func TestDecoyTellsNothing(t *testing.T) {
 	c := secrethash.NewChecker(1)
-	hash := brought(t, "secret", 9)
+	hash := brought(t, "secret", 8)
 	_, err := c.Check(t.Context(), hash, "secret")
 	check(t, err)
 	none := func(secret string) time.Duration {
@@ -106,14 +106,14 @@ func TestDecoyTellsNothing(t *testing.T) {
 
 func TestConcurrentHashesAreBounded(t *testing.T) {
 	c := secrethash.NewChecker(1)
-	slow := brought(t, "secret", 12) // about 200 ms
+	slow := brought(t, "secret", 11) // about 100 ms
 	var running sync.WaitGroup
 	running.Go(func() {
 		if ok, err := c.Check(context.WithoutCancel(t.Context()), slow, "secret"); !ok || err != nil {
 			t.Errorf("the first check: %v %v", ok, err)
 		}
 	})
-	time.Sleep(30 * time.Millisecond) // the first has its turn
+	time.Sleep(20 * time.Millisecond) // the first has its turn
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	quick := brought(t, "secret", 4)
@@ -139,7 +139,7 @@ func TestConcurrentHashesAreBounded(t *testing.T) {
 // Twenty requests of one client right after a start cost one hash, not twenty.
 func TestWaitersShareTheAnswer(t *testing.T) {
 	c := secrethash.NewChecker(1)
-	hash := brought(t, "secret", 9)
+	hash := brought(t, "secret", 8)
 	one := took(t, 3, func() error { _, err := secrethash.NewChecker(1).Check(t.Context(), hash, "secret"); return err })
 	started := time.Now()
 	var all sync.WaitGroup
