@@ -72,9 +72,11 @@ type Refresh struct {
 	// answer can be given again.
 	Salt      []byte    `json:"salt,omitempty"`
 	RotatedAt time.Time `json:"rotated_at,omitzero"` // when the head was made from its predecessor
-	IssuedAt  time.Time `json:"issued_at"`
-	IdleEnd   time.Time `json:"idle_end"`
-	End       time.Time `json:"end"` // absolute
+	// RotatedBefore is when that predecessor was made from its own.
+	RotatedBefore time.Time `json:"rotated_before,omitzero"`
+	IssuedAt      time.Time `json:"issued_at"`
+	IdleEnd       time.Time `json:"idle_end"`
+	End           time.Time `json:"end"` // absolute
 	// Offline says that the grant outlives the session. OpenID Connect Core §11
 	Offline bool `json:"offline,omitempty"`
 }

@@ -9,8 +9,12 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/ory/fosite"
 
 	"github.com/doorward/doorward/internal/keyring"
 	"github.com/doorward/doorward/storage"
@@ -64,5 +68,75 @@ type RefreshRules struct {
 
 // Engine decides requests. It is safe for concurrent use.
 type Engine struct {
-	config Config
+	config   Config
+	store    *storage.Store
+	log      *slog.Logger
+	grants   *storage.Collection[storage.Grant]
+	tokens   *storage.Collection[storage.AccessToken]
+	clients  *storage.Collection[storage.Client]
+	consents *storage.Collection[storage.Consent]
+	epochs   *storage.Epochs
+	methods  map[string]authenticator
+	handlers map[string]*tokenHandler
+	fosite   *fosite.Fosite
+}
+
+// New makes an Engine. It reports every field of c that is missing.
+func New(c Config) (*Engine, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		config: c, store: c.Store, log: c.Logger,
+		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store),
+		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
+	}
+	e.methods = map[string]authenticator{
+		storage.AuthMethodNone: noSecret{},
+		methodBasic:            presentedSecret{c.Secrets},
+		methodPost:             presentedSecret{c.Secrets},
+	}
+	e.handlers = map[string]*tokenHandler{}
+	for _, h := range []*tokenHandler{
+		{e, storage.GrantAuthorizationCode, e.redeem},
+		{e, storage.GrantRefreshToken, e.refresh},
+		{e, storage.GrantClientCredentials, e.clientCredentials},
+	} {
+		e.handlers[h.grantType] = h
+	}
+	for _, g := range c.Grants {
+		if e.handlers[g.Type] != nil || g.Type == "" || g.Exchange == nil {
+			return nil, fmt.Errorf("engine: the grant type %q is there already, or has no name or no Exchange", g.Type)
+		}
+		e.handlers[g.Type] = &tokenHandler{e, g.Type, e.further(g)}
+	}
+	e.fosite = newProvider(e)
+	return e, nil
+}
+
+func (c *Config) validate() error {
+	var problems []error
+	missing := func(is bool, field string) {
+		if is {
+			problems = append(problems, errors.New("engine: Config."+field+" is missing"))
+		}
+	}
+	missing(c.Issuer == "", "Issuer")
+	missing(c.TokenURL == "", "TokenURL")
+	missing(c.Store == nil, "Store")
+	missing(c.Keys == nil, "Keys")
+	missing(c.Client == nil, "Client")
+	missing(c.Secrets == nil, "Secrets")
+	missing(c.DefaultAudience == "", "DefaultAudience")
+	missing(c.Logger == nil, "Logger")
+	for _, l := range []struct {
+		name string
+		life time.Duration
+	}{
+		{"Code", c.Lifetimes.Code}, {"AccessToken", c.Lifetimes.AccessToken}, {"IDToken", c.Lifetimes.IDToken},
+		{"RefreshIdle", c.Lifetimes.RefreshIdle}, {"RefreshAbsolute", c.Lifetimes.RefreshAbsolute},
+	} {
+		missing(l.life <= 0, "Lifetimes."+l.name)
+	}
+	return errors.Join(problems...)
 }

@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Event is something that happened and is durable.
 type Event struct {
@@ -27,3 +30,19 @@ const (
 	EventAppRevoke     = "app_revoked"
 	EventSessionRevoke = "session_revoked"
 )
+
+// emit tells the host what happened, once it is durable. A hook that panics then
+// changes nothing of it.
+func (e *Engine) emit(ctx context.Context, ev Event) {
+	if e.config.Emit == nil {
+		return
+	}
+	ev.Time = e.store.Now()
+	apart := e.store.Apart(ctx)
+	e.store.AfterCommit(ctx, func() {
+		_ = e.guarded(apart, "event hook", func() error { // logged there
+			e.config.Emit(apart, ev)
+			return nil
+		})
+	})
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/storage"
+)
+
+// Access is a valid access token.
+type Access struct {
+	Subject, ClientID, SessionID, Grant, Org string
+
+	Scopes, Audience    []string
+	IssuedAt, ExpiresAt time.Time
+	Claims              map[string]any
+}
+
+// Access checks an access token. The error is invalid_token or unavailable. RFC 6750
+func (e *Engine) Access(ctx context.Context, token string) (*Access, *Error) {
+	var found *Access
+	err := e.guarded(ctx, "access", func() error {
+		return e.store.Do(ctx, func(ctx context.Context) (err error) {
+			found, err = e.access(ctx, token)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, failure(err)
+	}
+	return found, nil
+}
+
+func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
+	key, ok := opaque.TokenKey(accessPrefix, token)
+	if !ok {
+		return nil, errAccess("token_unknown").detail("it does not have the form of an access token of this server")
+	}
+	t, err := e.tokens.Get(ctx, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, errAccess("token_unknown").detail("it was never issued, has ended or was revoked")
+	}
+	if err != nil {
+		return nil, err
+	}
+	org, reason, err := e.tokenStanding(ctx, t)
+	if err != nil || reason != "" {
+		return nil, orError(err, errAccess(reason).detail("a token of grant %q, client %s", t.Grant, quote(t.ClientID)))
+	}
+	return &Access{
+		Subject: t.Subject, ClientID: t.ClientID, SessionID: t.Session, Grant: t.Grant, Org: org,
+		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
+	}, nil
+}
+
+// tokenStanding says why an access token is valid no more, or "". Everything that
+// it depends on is read in one round trip, in one snapshot.
+func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken) (org, reason string, err error) {
+	refs := append(e.epochRefs(t.Subject, t.ClientID, t.Session), e.clients.Ref(t.ClientID), e.grants.Ref(t.Grant))
+	if err := e.store.Load(ctx, refs...); err != nil {
+		return "", "", err
+	}
+	c, err := e.client(ctx, t.ClientID)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", "client_unknown", nil
+	case err != nil:
+		return "", "", err
+	case c.Incarnation != t.Incarnation:
+		return "", "client_replaced", nil
+	case c.Disabled:
+		return "", "client_disabled", nil
+	case t.Grant == "":
+		return "", "", nil
+	}
+	g, err := e.grants.Get(ctx, t.Grant)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", "grant_ended", nil
+	case err != nil:
+		return "", "", err
+	}
+	reason, err = e.standing(ctx, g, c)
+	return g.Org, reason, err
+}
+
+func (e *Engine) epochRefs(subject, clientID, sessionID string) []storage.Ref {
+	return []storage.Ref{
+		e.epochs.Ref(e.epochs.OfSubject(subject)),
+		e.epochs.Ref(e.epochs.OfApp(subject, clientID)),
+		e.epochs.Ref(e.epochs.OfSession(sessionID)),
+	}
+}
+
+// standing says why a grant is valid no more, or "".
+func (e *Engine) standing(ctx context.Context, g *storage.Grant, c *storage.Client) (reason string, err error) {
+	switch {
+	case g.Revoked():
+		return "grant_revoked", nil
+	case c.Incarnation != g.Stamp.Incarnation:
+		return "client_replaced", nil
+	case c.Disabled:
+		return "client_disabled", nil
+	}
+	now, err := e.stamp(ctx, g.Subject, g.SessionID, c)
+	switch {
+	case err != nil:
+		return "", err
+	case now.Subject != g.Stamp.Subject:
+		return "subject_revoked", nil
+	case now.App != g.Stamp.App:
+		return "app_revoked", nil
+	case now.Session != g.Stamp.Session && !(g.Refresh != nil && g.Refresh.Offline):
+		return "session_ended", nil
+	}
+	return "", nil
+}
+
+func errAccess(reason string) *Error {
+	return refuse(codeInvalidToken, reason, "The access token is unknown, expired or revoked.")
+}

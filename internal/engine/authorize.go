@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/doorward/doorward/internal/redirect"
+	"github.com/doorward/doorward/storage"
+)
+
+// Authorization is an authorize request that was checked.
+type Authorization struct {
+	Client       *storage.Client
+	Params       url.Values // the request as it came, to be kept with the interaction and checked again
+	RedirectURI  string     // valid and registered; "" when it isn't: then no redirect must happen
+	ResponseMode string     // query or form_post
+	State        string
+	Scopes       []string // asked for, or the client's defaults
+	Audience     []string
+	Nonce        string
+	Prompt       []string
+	MaxAge       *time.Duration // nil: not asked; 0: now
+	ACRValues    []string
+	LoginHint    string
+	UILocales    []string
+	Display      string
+	Hint         *Hint // of id_token_hint, nil if none
+}
+
+// Response modes. OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form
+// Post Response Mode
+const (
+	modeQuery    = "query"
+	modeFormPost = "form_post"
+)
+
+// CheckAuthorize checks an authorize request before anybody is shown a page. When
+// the error is not nil and the Authorization has a RedirectURI, the error is to be
+// sent there. The Authorization is never nil. RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.2
+func (e *Engine) CheckAuthorize(ctx context.Context, params url.Values) (*Authorization, *Error) {
+	a := &Authorization{Params: params, ResponseMode: modeQuery}
+	err := e.guarded(ctx, "authorize", func() error {
+		return e.store.Do(ctx, func(ctx context.Context) error {
+			_, err := e.checkAuthorize(ctx, a)
+			return err
+		})
+	})
+	return a, failure(err)
+}
+
+// checkAuthorize fills in a from its Params. All that fosite checks only when it
+// makes the answer is checked here, so that nobody signs in for nothing.
+func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization) (fosite.AuthorizeRequester, error) {
+	*a = Authorization{Params: a.Params, ResponseMode: modeQuery}
+	form, twice := parameters(a.Params)
+	if err := e.checkClient(ctx, a, form, twice); err != nil {
+		return nil, err
+	}
+	uri, refusal := redirectURI(a.Client, form, twice)
+	if refusal != nil {
+		return nil, refusal
+	}
+	a.RedirectURI = uri
+	if !slices.Contains(twice, "state") {
+		a.State = form.Get("state")
+	}
+	for _, check := range []func() error{
+		func() error { return orNil(wellFormed(form, twice)) },
+		func() error { return orNil(unsupported(form)) },
+		func() error { return orNil(a.readResponse(form)) },
+		func() error { return orNil(e.readAccess(a, form)) },
+		func() error { return orNil(checkChallenge(a.Client, form)) },
+		func() error { return orNil(a.readPerson(form)) },
+		func() error { return e.readHint(ctx, a, form) },
+	} {
+		if err := check(); err != nil {
+			return nil, err
+		}
+	}
+	return e.secondOpinion(ctx, a, form)
+}
+
+func (e *Engine) checkClient(ctx context.Context, a *Authorization, form url.Values, twice []string) error {
+	id := form.Get("client_id")
+	switch {
+	case slices.Contains(twice, "client_id"):
+		return repeated("client_id")
+	case id == "":
+		return missing("client_id")
+	}
+	c, err := e.client(ctx, id)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return unknownClient("client_unknown", "There is no client with this client_id.").detail("client_id %s", quote(id))
+	case err != nil:
+		return err
+	case c.Disabled:
+		return unknownClient("client_disabled", "This client is disabled.").detail("client_id %s", quote(id)).setting("disabled")
+	}
+	a.Client = c
+	return nil
+}
+
+// unknownClient is told to the person on a page, where 401 would ask for a password.
+func unknownClient(reason, description string) *Error {
+	e := refuse(codeInvalidClient, reason, description)
+	e.Status = http.StatusBadRequest
+	return e
+}
+
+// redirectURI returns where the answer goes. It may be left out only where there is
+// no doubt. RFC 6749 §3.1.2.3, OpenID Connect Core §3.1.2.1
+func redirectURI(c *storage.Client, form url.Values, twice []string) (string, *Error) {
+	sent := form.Get("redirect_uri")
+	switch {
+	case slices.Contains(twice, "redirect_uri"):
+		return "", repeated("redirect_uri")
+	case sent == "" && has(strings.Split(form.Get("scope"), " "), scopeOpenID):
+		return "", missing("redirect_uri").detail("OpenID Connect requests name it; registered: %q", c.RedirectURIs)
+	case sent == "" && len(c.RedirectURIs) != 1:
+		return "", missing("redirect_uri").detail("the client has %d of them: %q", len(c.RedirectURIs), c.RedirectURIs).setting("redirect_uris")
+	case sent == "":
+		sent = c.RedirectURIs[0]
+	}
+	if !redirect.Match(c.RedirectURIs, sent) {
+		m := redirect.Explain(c.RedirectURIs, sent)
+		return "", refuse(codeInvalidRequest, "redirect_uri_mismatch",
+			"The redirect_uri of this request is not registered for this client, so nobody is sent there.").
+			detail("received %s; registered %q; the closest is %q: %s", quote(sent), c.RedirectURIs, m.Registered, m.Difference).
+			setting("redirect_uris")
+	}
+	return sent, nil
+}
+
+func repeated(parameter string) *Error {
+	return refuse(codeInvalidRequest, "parameter_repeated", "The parameter "+quote(parameter)+" came more than once.")
+}
+
+// unsupported refuses what would change the meaning of the request. OpenID Connect
+// Core §3.1.2.6
+func unsupported(form url.Values) *Error {
+	for _, p := range []string{"request", "request_uri", "registration"} {
+		if form.Get(p) != "" {
+			return refuse(p+"_not_supported", p+"_not_supported",
+				"The parameter "+p+" is not supported: send its contents as parameters of their own.")
+		}
+	}
+	return nil
+}
+
+// readResponse reads how the answer is to be given. The mode comes first, since it
+// also carries the error.
+func (a *Authorization) readResponse(form url.Values) *Error {
+	switch mode := form.Get("response_mode"); {
+	case mode == "" || mode == modeQuery:
+	case mode != modeFormPost:
+		return refuse(codeInvalidRequest, "response_mode_unsupported",
+			"The response_mode "+quote(mode)+" is not supported: use query or form_post.")
+	case redirect.KindOf(a.RedirectURI) == redirect.PrivateUse:
+		return refuse(codeInvalidRequest, "response_mode_unsupported",
+			"The response_mode form_post can not reach an app by its own scheme: use query.")
+	default:
+		a.ResponseMode = modeFormPost
+	}
+	if !a.Client.MayUse(storage.GrantAuthorizationCode) {
+		return refuse(codeUnauthorized, "grant_type_not_allowed", "The client is not registered for the grant_type 'authorization_code'.").
+			detail("it is registered for %q", a.Client.Grants()).setting("grant_types")
+	}
+	switch t := form.Get("response_type"); t {
+	case "code":
+		return nil
+	case "":
+		return missing("response_type")
+	default:
+		return refuse(codeUnsupportedType, "response_type_unsupported", "The response_type "+quote(t)+" is not supported: use code.")
+	}
+}
+
+// readAccess reads what the client asks for.
+func (e *Engine) readAccess(a *Authorization, form url.Values) (err *Error) {
+	if a.Scopes, err = e.grantable(a.Client, form.Get("scope")); err != nil {
+		return err
+	}
+	if form.Get("redirect_uri") == "" && has(a.Scopes, scopeOpenID) { // by default
+		return missing("redirect_uri").detail("OpenID Connect requests name it")
+	}
+	a.Audience, err = target(form, e.audiences(a.Client))
+	return err
+}
+
+// secondOpinion has fosite check the same, as far as it does: the scope that counts
+// is the one that was read, an absent state is a placeholder because fosite wants
+// one, and the audience is settled.
+func (e *Engine) secondOpinion(ctx context.Context, a *Authorization, form url.Values) (fosite.AuthorizeRequester, error) {
+	form.Set("scope", strings.Join(a.Scopes, " "))
+	if a.State == "" {
+		form.Set("state", "none")
+	}
+	form.Del("audience")
+	form.Del("resource")
+	ctx = context.WithValue(ctx, clientKey{}, &fositeClient{a.Client, a.RedirectURI, a.Audience})
+	request, err := e.fosite.NewAuthorizeRequest(ctx, &http.Request{
+		Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{}, Form: form, PostForm: url.Values{},
+	})
+	if err != nil {
+		return nil, err
+	}
+	request.SetRequestedAudience(a.Audience)
+	return request, nil
+}
+
+// orNil makes a missing refusal a nil error.
+func orNil(refusal *Error) error {
+	if refusal == nil {
+		return nil
+	}
+	return refusal
+}

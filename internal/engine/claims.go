@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/doorward/doorward/storage"
+)
+
+// ClaimsRequest is filled by the Claims hook.
+type ClaimsRequest struct {
+	Subject, ClientID, Grant, Org string
+	GrantType                     string // empty at userinfo
+	Scopes, Audience              []string
+
+	User                           map[string]any // released by scope, OpenID Connect Core §5.4
+	IDToken, UserInfo, AccessToken map[string]any // put there whatever the scopes
+}
+
+// Denied is returned by a Claims hook, wrapped or not, to refuse: invalid_grant at the token endpoint.
+type Denied struct{ Reason string }
+
+// Error returns the reason.
+func (d *Denied) Error() string { return d.Reason }
+
+// claims are what is told of a person, in maps that the hook holds no more.
+type claims struct {
+	idToken, userInfo, accessToken map[string]any
+}
+
+// claimsKey names the hook's result in the memo of a unit of work.
+type claimsKey struct{ grant string }
+
+// claims runs the hook, once for each request however often the unit of work is
+// run, and outside of it: what the hook writes is its own.
+func (e *Engine) claims(ctx context.Context, r *ClaimsRequest) (claims, error) {
+	if e.config.Claims == nil {
+		return claims{}, nil
+	}
+	return storage.Memo(ctx, e.store, claimsKey{r.Grant}, func() (claims, error) {
+		r.Scopes, r.Audience = slices.Clone(r.Scopes), slices.Clone(r.Audience)
+		r.User, r.IDToken = map[string]any{}, map[string]any{}
+		r.UserInfo, r.AccessToken = map[string]any{}, map[string]any{}
+		scopes := slices.Clone(r.Scopes) // the hook may write to its own
+		err := e.guarded(ctx, "claims hook", func() error { return e.config.Claims(e.store.Apart(ctx), r) })
+		if err != nil {
+			return claims{}, hookFailure("claims_failed", err)
+		}
+		released := releasedBy(scopes, e.allowed(ctx, r.User))
+		told := claims{idToken: maps.Clone(released), userInfo: released, accessToken: e.allowed(ctx, r.AccessToken)}
+		maps.Copy(told.idToken, e.allowed(ctx, r.IDToken))
+		maps.Copy(told.userInfo, e.allowed(ctx, r.UserInfo))
+		return told, nil
+	})
+}
+
+// allowed returns the claims of a hook less those whose names the protocol owns: a
+// hook that could set sub or aud could make a token for somebody else.
+func (e *Engine) allowed(ctx context.Context, given map[string]any) map[string]any {
+	kept := make(map[string]any, len(given))
+	var left []string
+	for name, value := range given {
+		if slices.Contains(protected(), name) {
+			left = append(left, name)
+		} else {
+			kept[name] = value
+		}
+	}
+	if len(left) > 0 {
+		slices.Sort(left)
+		e.log.WarnContext(ctx, "claims that the protocol owns were left out", "names", left)
+	}
+	return kept
+}
+
+// protected are the names of claims that no hook may set. RFC 7519 §4.1, RFC 7662
+// §2.2, OpenID Connect Core §2
+func protected() []string {
+	return []string{
+		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash",
+		"s_hash", "sid", "client_id", "scope", "active", "token_type", "username", "cnf", "act", "events", "typ",
+	}
+}
+
+// releasedBy returns the claims that the scopes ask for, and those that no scope is
+// for. OpenID Connect Core §5.4
+func releasedBy(scopes []string, user map[string]any) map[string]any {
+	released := make(map[string]any, len(user))
+	for name, value := range user {
+		if scope := scopeOf(name); scope == "" || has(scopes, scope) {
+			released[name] = value
+		}
+	}
+	return released
+}
+
+// scopeOf returns the scope that releases a standard claim.
+func scopeOf(claim string) string {
+	switch claim {
+	case "name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
+		"picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at":
+		return "profile"
+	case "email", "email_verified":
+		return "email"
+	case "address":
+		return "address"
+	case "phone_number", "phone_number_verified":
+		return "phone"
+	}
+	return ""
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/ory/fosite"
+
+	"github.com/doorward/doorward/storage"
+)
+
+// Authentication methods beside storage.AuthMethodNone. RFC 7591 §2
+const (
+	methodBasic = "client_secret_basic"
+	methodPost  = "client_secret_post"
+)
+
+// Credentials are what a client presented to prove who it is. RFC 6749 §2.3
+type Credentials struct {
+	ClientID string
+	Secret   storage.Secret
+	Method   string // none, client_secret_basic, client_secret_post
+}
+
+// authenticator proves by one method that a request comes from a client. A further
+// method is a further one of these in New.
+type authenticator interface {
+	// authenticate returns the reason for which the credentials do not prove
+	// that they are c's, or "". A nil c is a client that does not exist: the
+	// same work is done, so that time tells nothing. An error says that nobody
+	// can tell.
+	authenticate(ctx context.Context, c *storage.Client, by Credentials) (reason string, err error)
+}
+
+// noSecret is a public client's method: it names itself, RFC 6749 §3.2.1.
+type noSecret struct{}
+
+func (noSecret) authenticate(_ context.Context, c *storage.Client, by Credentials) (string, error) {
+	switch {
+	case c == nil:
+		return "client_unknown", nil
+	case !c.Public() || by.Secret != "":
+		return "client_secret_missing", nil
+	}
+	return "", nil
+}
+
+// presentedSecret is a confidential client's: a secret in the header or the body.
+type presentedSecret struct{ secrets *ClientSecrets }
+
+func (p presentedSecret) authenticate(ctx context.Context, c *storage.Client, by Credentials) (string, error) {
+	switch {
+	case c == nil:
+		return "client_unknown", p.secrets.mismatch(ctx, by.Secret)
+	case c.Public():
+		return "client_secret_unexpected", p.secrets.mismatch(ctx, by.Secret)
+	}
+	right, err := p.secrets.matches(ctx, c, by.Secret)
+	if err != nil || right {
+		return "", err
+	}
+	return "client_secret_wrong", nil
+}
+
+// authenticate returns the client that the credentials prove. An unknown client, a
+// wrong secret and a missing one are answered alike; only who holds the right
+// secret is told about the client's settings.
+func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Client, error) {
+	if by.ClientID == "" {
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_id_missing",
+			"The request names no client: send client_id, or client credentials."))
+	}
+	method := e.methods[by.Method]
+	if method == nil {
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_method_unknown",
+			"This way of client authentication is not supported.").detail("method %q", clean(by.Method, 40)))
+	}
+	client, err := e.client(ctx, by.ClientID)
+	if errors.Is(err, storage.ErrNotFound) {
+		client, err = nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	reason, err := method.authenticate(ctx, client, by)
+	switch {
+	case err != nil:
+		return nil, err
+	case reason != "":
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, reason, unauthenticatedText).
+			detail("the client %s authenticated by %s", quote(by.ClientID), by.Method))
+	case client.Disabled && client.Public():
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled", unauthenticatedText).
+			detail("the client %s is disabled", quote(client.ID)).setting("disabled"))
+	case client.Disabled:
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled",
+			"The client is disabled.").setting("disabled"))
+	}
+	if pinned := client.TokenEndpointAuthMethod; pinned != "" && pinned != by.Method {
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_method_wrong",
+			"The client authenticated by "+by.Method+" but is registered for "+clean(pinned, 40)+
+				": use that, or change its token_endpoint_auth_method.").setting("token_endpoint_auth_method"))
+	}
+	return client, nil
+}
+
+const unauthenticatedText = "Client authentication failed: the client is unknown, its secret is missing or wrong, or it may not authenticate in this way."
+
+// unauthenticated completes a refusal. Who used the Authorization header gets its
+// challenge back, RFC 6749 §5.2.
+func (e *Engine) unauthenticated(ctx context.Context, by Credentials, refusal *Error) *Error {
+	if by.Method == methodBasic {
+		refusal.Challenge = "Basic"
+	}
+	e.emit(storage.Surviving(ctx), Event{Type: EventAuthFailed, ClientID: clean(by.ClientID, 255), Reason: refusal.Reason})
+	return refusal
+}
+
+// client returns the client of an ID. What can't be a client's ID is never looked
+// up: an ID is a key of the store.
+func (e *Engine) client(ctx context.Context, id string) (*storage.Client, error) {
+	if id == "" || len(id) > 2048 || slices.ContainsFunc([]byte(id), func(c byte) bool { return c < 0x20 || c > 0x7e }) {
+		return nil, storage.ErrNotFound
+	}
+	return e.config.Client(ctx, id)
+}
+
+type credentialsKey struct{}
+
+// authenticateForFosite is fosite's client authentication strategy. The credentials
+// were taken out of the request before; fosite's own strategy takes them from
+// several places at once and calls a failing store an unknown client.
+func (e *Engine) authenticateForFosite(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
+	by, _ := ctx.Value(credentialsKey{}).(Credentials)
+	c, err := e.authenticate(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	return &fositeClient{client: c}, nil
+}

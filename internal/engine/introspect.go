@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+
+	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/storage"
+)
+
+// tokenTypeRefresh is how introspection tells a refresh token from an access token.
+const tokenTypeRefresh = "refresh_token"
+
+// Introspect tells about a token, RFC 7662: to the client it was issued to and to
+// the resource it is meant for. Everybody else sees {"active": false}. A resource is
+// a confidential client that stands itself in the token's audience, or has no
+// redirect URIs and one of the audience in its Audiences. A refresh token is shown
+// to its own client only, with the token_type "refresh_token". It commits nothing,
+// and the hint is not needed: tokens say what they are.
+func (e *Engine) Introspect(ctx context.Context, c Credentials, token, hint string) (map[string]any, *Error) {
+	var answer map[string]any
+	err := e.guarded(ctx, "introspect", func() error {
+		return e.store.Do(ctx, func(ctx context.Context) (err error) {
+			answer, err = e.introspect(ctx, c, token)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, failure(err)
+	}
+	return answer, nil
+}
+
+func (e *Engine) introspect(ctx context.Context, by Credentials, token string) (map[string]any, error) {
+	c, err := e.authenticate(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	if c.Public() {
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_public",
+			"Only a client with a secret may introspect tokens.").setting("token_endpoint_auth_method"))
+	}
+	if token == "" {
+		return nil, missing("token")
+	}
+	var answer map[string]any
+	if strings.HasPrefix(token, refreshPrefix) {
+		answer, err = e.introspectRefresh(ctx, c, token)
+	} else {
+		answer, err = e.introspectAccess(ctx, c, token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if answer == nil {
+		answer = map[string]any{"active": false}
+	}
+	return answer, nil
+}
+
+func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token string) (map[string]any, error) {
+	a, err := e.access(ctx, token)
+	if refusal := (*Error)(nil); errors.As(err, &refusal) && refusal.Code == codeInvalidToken {
+		return nil, nil
+	}
+	if err != nil || !meantFor(c, a.ClientID, a.Audience) {
+		return nil, err
+	}
+	answer := maps.Clone(a.Claims)
+	if answer == nil {
+		answer = map[string]any{}
+	}
+	maps.Copy(answer, map[string]any{
+		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Subject, "aud": a.Audience,
+		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenType,
+	})
+	return answer, nil
+}
+
+// meantFor says whether a client may see a token: its own, or one that is presented
+// to it as a resource. A partner that may get tokens for the same resource is none.
+func meantFor(c *storage.Client, clientID string, audience []string) bool {
+	return c.ID == clientID || has(audience, c.ID) || len(c.RedirectURIs) == 0 && len(both(audience, c.Audiences)) > 0
+}
+
+func (e *Engine) introspectRefresh(ctx context.Context, c *storage.Client, token string) (map[string]any, error) {
+	t, ok := e.parseRefresh(token)
+	if !ok {
+		return nil, nil
+	}
+	g, err := e.grants.Get(ctx, t.grant)
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case g.ClientID != c.ID || g.Refresh == nil:
+		return nil, nil
+	}
+	reason, err := e.standing(ctx, g, c)
+	if err != nil || reason != "" || e.checkChainLives(g) != nil {
+		return nil, err
+	}
+	switch at := placeOf(g.Refresh, t); {
+	case at == placeHead:
+	case at == placePredecessor && e.repeatable(e.policy(c), g.Refresh, e.store.Now()):
+	default:
+		return nil, nil
+	}
+	return map[string]any{
+		"active": true, "scope": strings.Join(g.Scopes, " "), "client_id": g.ClientID, "sub": g.Subject, "aud": g.Audience,
+		"iss": e.config.Issuer, "iat": g.Refresh.IssuedAt.Unix(), "exp": g.Refresh.IdleEnd.Unix(), "token_type": tokenTypeRefresh,
+	}, nil
+}
+
+// accessKey returns the storage key of what may be an access token.
+func accessKey(token string) (string, bool) { return opaque.TokenKey(accessPrefix, token) }

@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"context"
+	"maps"
+)
+
+// UserInfo returns the claims of the person behind an access token, which must
+// carry the scope openid. It commits nothing. OpenID Connect Core §5.3
+func (e *Engine) UserInfo(ctx context.Context, a *Access) (map[string]any, *Error) {
+	if a.Grant == "" || !has(a.Scopes, scopeOpenID) {
+		return nil, refuse(codeInsufficientScope, "openid_missing", "The access token does not carry the scope 'openid'.").
+			detail("a token of client %s with %v", quote(a.ClientID), a.Scopes)
+	}
+	told, err := e.claims(ctx, &ClaimsRequest{
+		Subject: a.Subject, ClientID: a.ClientID, Grant: a.Grant, Org: a.Org, Scopes: a.Scopes, Audience: a.Audience,
+	})
+	if refusal := failure(err); refusal != nil {
+		if refusal.Code == codeInvalidGrant { // there is no grant in this request that could be invalid
+			refusal = errAccess(refusal.Reason).detail("%s", refusal.Detail).cause(err)
+		}
+		return nil, refusal
+	}
+	body := maps.Clone(told.userInfo)
+	if body == nil {
+		body = map[string]any{}
+	}
+	body["sub"] = a.Subject
+	return body, nil
+}
