@@ -67,8 +67,9 @@ type findings struct {
 	torn   bool // one of the meta pages was not written to the end
 }
 
-// inspect says what is wrong with a file, in the words that follow its name.
-func inspect(file io.ReaderAt, size int64) (findings, error) {
+// inspect says what is wrong with a file, in the words that follow its name. A file
+// with more contents than limit is not walked if it was closed in order.
+func inspect(file io.ReaderAt, size int64, limit uint64) (findings, error) {
 	in := inspector{file: file, size: uint64(size)}
 	if size == 0 {
 		return findings{}, errors.New("is empty")
@@ -82,7 +83,7 @@ func inspect(file io.ReaderAt, size int64) (findings, error) {
 		return f, fmt.Errorf("is cut off: it has %d bytes, its contents take %d", in.size, need)
 	}
 	in.seen = make([]uint64, in.meta.pages/64+1)
-	whole := !f.listed || in.meta.pages*in.meta.pageSize <= walkLimit
+	whole := !f.listed || in.meta.pages*in.meta.pageSize <= limit
 	if whole {
 		if err := in.walk(in.meta.root, 0); err != nil {
 			return f, fmt.Errorf("is damaged: %w", err)

@@ -13,6 +13,10 @@ func checkMount(path string, allowed bool, log *slog.Logger) error {
 	if kind == "" {
 		kind = networkMount(path) // a link that leads elsewhere
 	}
+	return refuseMount(path, kind, allowed, log)
+}
+
+func refuseMount(path, kind string, allowed bool, log *slog.Logger) error {
 	if kind == "" {
 		return nil
 	}

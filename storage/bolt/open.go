@@ -46,6 +46,10 @@ func Open(path string) (*Backend, error) {
 
 // OpenWith is Open with options.
 func OpenWith(path string, o Options) (*Backend, error) {
+	return open(path, o, walkLimit)
+}
+
+func open(path string, o Options, limit uint64) (*Backend, error) {
 	log := o.Logger
 	if log == nil {
 		log = slog.Default()
@@ -66,7 +70,7 @@ func OpenWith(path string, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := inspectLocked(path)
+	found, err := inspectLocked(path, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +138,7 @@ func readClock(meta *bbolt.Bucket) (ms int64, ok bool) {
 }
 
 // inspectLocked looks at the file while nobody writes it.
-func inspectLocked(path string) (findings, error) {
+func inspectLocked(path string, limit uint64) (findings, error) {
 	db, file, err := openFile(path, true)
 	if err != nil && errors.Is(err, bbolterrors.ErrTimeout) {
 		return findings{}, openError(path, err)
@@ -151,7 +155,7 @@ func inspectLocked(path string) (findings, error) {
 	if err != nil {
 		return findings{}, openError(path, err)
 	}
-	found, err := inspect(file, info.Size())
+	found, err := inspect(file, info.Size(), limit)
 	if err != nil {
 		return found, fmt.Errorf("bolt: %s %w: restore it from a backup, or move it away to begin anew", path, err)
 	}
@@ -175,16 +179,16 @@ func openFile(path string, readOnly bool) (db *bbolt.DB, file *os.File, err erro
 	if !readOnly && strconv.IntSize == 64 && runtime.GOOS != "windows" {
 		o.InitialMmapSize = int(mapSize)
 	}
-	open := func() error {
+	try := func() error {
 		return guard(func() error {
 			db, err = bbolt.Open(path, 0o600, o)
 			return err
 		})
 	}
-	err = open()
+	err = try()
 	if errors.Is(err, syscall.ENOMEM) && o.InitialMmapSize > 0 {
 		o.InitialMmapSize = 0 // the process may not have that much address space
-		err = open()
+		err = try()
 	}
 	if err == nil {
 		return db, file, nil
