@@ -13,18 +13,15 @@ import (
 )
 
 func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Error {
-	params, again, e := requestParams(r)
+	params, e := requestParams(r)
 	if e != nil {
 		return e
 	}
-	exchangeOf(r.Context()).clientID = params.Get("client_id")
+	exchangeOf(r.Context()).clientID = safeWord(params.Get("client_id"))
 	if e := h.wrongHost(r); e != nil {
 		return e
 	}
 	a, e := h.engine.CheckAuthorize(r.Context(), params)
-	if e == nil {
-		e = again
-	}
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
 	}
@@ -37,45 +34,28 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 	return h.decide(w, r, a, nil)
 }
 
-// requestParams returns the parameters of a GET or POST. A parameter that came
-// twice is refused with repeat; the client may be told so unless it is one that
-// says where to. RFC 6749 §3.1
-func requestParams(r *http.Request) (params url.Values, repeat, e *engine.Error) {
+// requestParams returns the parameters of a GET or POST, those that came twice
+// twice: who is told of it depends on which they are. RFC 6749 §3.1
+func requestParams(r *http.Request) (url.Values, *engine.Error) {
 	encoded := r.URL.RawQuery
 	if r.Method == http.MethodPost {
 		if e := formType(r); e != nil {
-			return nil, nil, e
+			return nil, e
 		}
 		if encoded != "" {
-			return nil, nil, badRequest("query_parameters", "Parameters of a POST belong in the body, not in the query.")
+			return nil, badRequest("query_parameters", "Parameters of a POST belong in the body, not in the query.")
 		}
 		body, e := readBody(r)
 		if e != nil {
-			return nil, nil, e
+			return nil, e
 		}
 		encoded = string(body)
 	}
 	params, err := url.ParseQuery(encoded)
 	if err != nil {
-		return nil, nil, badRequest("malformed_parameters", "The parameters are not well-formed.")
+		return nil, badRequest("malformed_parameters", "The parameters are not well-formed.")
 	}
-	if name, ok := unreadable(params); ok {
-		return nil, nil, badRequest("control_characters", fmt.Sprintf("The parameter %s holds control characters or is not UTF-8.", safeWord(name)))
-	}
-	if name, ok := repeated(params); ok {
-		repeat = repeatedParameter(name)
-		for _, where := range []string{"client_id", "redirect_uri", "response_mode", "state"} {
-			if len(params[where]) > 1 {
-				return nil, nil, repeatedParameter(where)
-			}
-		}
-		for name := range params {
-			if !slices.Contains(repeatable, name) {
-				params[name] = params[name][:1]
-			}
-		}
-	}
-	return params, repeat, nil
+	return params, nil
 }
 
 // wrongHost finds a developer who opened 127.0.0.1 where the issuer is localhost,
@@ -134,7 +114,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	}
 	silent := slices.Contains(a.Prompt, "none")
 	now := h.now()
-	if e := unmet(a, p.Subject, now, now); e != nil || asksForPage(a.Prompt) {
+	if e := unmet(a, p.Subject, yet(now), now); e != nil || asksForPage(a.Prompt) {
 		if silent {
 			return h.trySilently(w, r, a, e)
 		}
@@ -158,7 +138,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	case errors.Is(err, errMustAsk):
 		return h.ask(w, r, a, at, stepConsent, p)
 	case errors.Is(err, errSignedOut) && silent:
-		return h.refuseClient(w, r, a, unmet(a, Subject{}, now, now))
+		return h.refuseClient(w, r, a, unmet(a, Subject{}, yet(now), now))
 	case errors.Is(err, errSignedOut):
 		return h.ask(w, r, a, at, stepLogin, present{})
 	case err != nil:
@@ -203,7 +183,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 		if next == stepConsent {
 			rec.Subject, rec.Shown = p.Subject, shown(a)
 			if p.session != nil {
-				rec.SessionKey = p.session.Key
+				rec.SessionKey = []byte(p.session.Key)
 			}
 		}
 	}
@@ -213,7 +193,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 		return h.begin(w, r, rec, id, secret)
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		rec, err := h.records.Get(ctx, at.record.Key)
+		rec, err := h.reload(ctx, at.record.Key)
 		if err != nil || rec.Step != at.record.Step {
 			return err
 		}

@@ -175,6 +175,9 @@ func viewClient(c *storage.Client, redirectURI string) ClientView {
 		ID: c.ID, Name: readable(c.DisplayName(), 60), URI: c.ClientURI, LogoURI: c.LogoURI,
 		FirstParty: c.FirstParty, Local: onDevice(redirectURI),
 	}
+	if v.Name == "" { // nothing was left of it
+		v.Name = readable(c.ID, 60)
+	}
 	switch u, err := url.Parse(redirectURI); {
 	case err == nil && u.Host != "":
 		v.Host = readable(u.Host, 120)
@@ -192,19 +195,19 @@ func pageClient(c ClientView) pages.Client {
 // that are not seen or that turn the direction of what follows, and not longer
 // than most. Unicode Technical Standard #39 §5
 func readable(s string, most int) string {
-	clean := make([]rune, 0, most)
-	for _, r := range s {
+	clean := strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
-			r = ' '
+			return ' '
 		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r), unicode.Is(unicode.Cs, r), r == unicode.ReplacementChar,
 			r == '\u115f', r == '\u1160', r == '\u3164', r == '\uffa0': // fillers, drawn as nothing
-			continue
+			return -1
 		}
-		if len(clean) == most {
-			return strings.TrimSpace(string(clean[:most-1])) + "…"
-		}
-		clean = append(clean, r)
+		return r
+	}, s)
+	text := []rune(strings.Join(strings.Fields(clean), " "))
+	if len(text) > most {
+		return strings.TrimSpace(string(text[:most-1])) + "…"
 	}
-	return strings.Join(strings.Fields(string(clean)), " ")
+	return string(text)
 }

@@ -18,8 +18,8 @@ var (
 )
 
 // unmet says what a signed-in person lacks for a request; nil when nothing is
-// lacking. since is when a new proof must not be older than: the beginning of the
-// interaction, or now when there is none yet. OpenID Connect Core §3.1.2.1, §3.1.2.6
+// lacking. A proof counts as new from since on: the beginning of the interaction,
+// or a time to come where there was none yet. OpenID Connect Core §3.1.2.1, §3.1.2.6
 func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Error {
 	proved := !s.AuthTime.IsZero() && !s.AuthTime.Before(since.Truncate(time.Second)) // hosts keep seconds
 	missing := func(code, reason, description string) *engine.Error {
@@ -42,6 +42,10 @@ func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Err
 	return nil
 }
 
+// yet is the since of a request that has only just come: whatever proof there is,
+// it is older.
+func yet(now time.Time) time.Time { return now.Add(time.Second) }
+
 // asksForPage says whether the request wants the sign-in page though somebody may
 // be signed in.
 func asksForPage(prompt []string) bool {
@@ -52,7 +56,7 @@ func asksForPage(prompt []string) bool {
 // the step it was read at. Else another request was faster: the same decision
 // gets its outcome, any other is sent to look where things stand.
 func (h *Handlers) move(ctx context.Context, in *Interaction, to func(rec *record) (outcome, error)) (outcome, error) {
-	rec, err := h.records.Get(ctx, in.record.Key)
+	rec, err := h.reload(ctx, in.record.Key)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -96,7 +100,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 				if person, session, o.Session, err = h.signIn(ctx, r, s); err != nil {
 					return o, err
 				}
-				rec.SessionKey, o.Life = session.Key, h.config.Lifetimes.SessionAbsolute
+				rec.SessionKey, o.Life = []byte(session.Key), h.config.Lifetimes.SessionAbsolute
 			}
 			rec.Subject, rec.LoggedIn = person, !person.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
 			ask, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
@@ -127,7 +131,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 	if err := s.judge(now); err != nil {
 		return nil, failed("subject_invalid", err)
 	}
-	if e := unmet(in.a, s, now, now); e != nil {
+	if e := unmet(in.a, s, yet(now), now); e != nil {
 		return nil, e
 	}
 	var o outcome

@@ -73,7 +73,7 @@ func parseForm(encoded string) (url.Values, *engine.Error) {
 		return nil, badRequest("malformed_parameters", "The parameters are not well-formed; encode them as application/x-www-form-urlencoded.")
 	}
 	if name, ok := unreadable(form); ok {
-		return nil, badRequest("control_characters", fmt.Sprintf("The parameter %s holds control characters or is not UTF-8.", safeWord(name)))
+		return nil, controlCharacters(name)
 	}
 	if name, ok := repeated(form); ok {
 		return nil, repeatedParameter(name)
@@ -94,6 +94,10 @@ func unreadable(form url.Values) (string, bool) {
 	return "", false
 }
 
+func controlCharacters(name string) *engine.Error {
+	return badRequest("control_characters", fmt.Sprintf("The parameter %s holds control characters or is not UTF-8.", safeWord(name)))
+}
+
 // repeated names a parameter that came twice. RFC 6749 §3.1, §3.2
 func repeated(form url.Values) (string, bool) {
 	for _, name := range sortedKeys(form) {
@@ -105,7 +109,7 @@ func repeated(form url.Values) (string, bool) {
 }
 
 func repeatedParameter(name string) *engine.Error {
-	return badRequest("repeated_parameter", fmt.Sprintf("The parameter %s was sent more than once.", safeWord(name)))
+	return badRequest("parameter_repeated", fmt.Sprintf("The parameter %s was sent more than once.", safeWord(name)))
 }
 
 func sortedKeys(form url.Values) []string {

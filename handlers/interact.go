@@ -131,7 +131,7 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 		}
 		same = same && p.ID == rec.Subject.ID && p.SessionID == rec.Subject.SessionID
 	} else if same {
-		p, err := h.session(r.Context(), rec.SessionKey)
+		p, err := h.session(r.Context(), string(rec.SessionKey))
 		if err != nil {
 			return false, storeFailed(err)
 		}
@@ -141,11 +141,11 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 		return true, nil
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		fresh, err := h.records.Get(ctx, rec.Key)
+		fresh, err := h.reload(ctx, rec.Key)
 		if err != nil || fresh.Step != stepConsent {
 			return err
 		}
-		fresh.Step, fresh.Subject, fresh.SessionKey, fresh.LoggedIn, fresh.Shown = stepStart, Subject{}, "", false, ""
+		fresh.Step, fresh.Subject, fresh.SessionKey, fresh.LoggedIn, fresh.Shown = stepStart, Subject{}, nil, false, ""
 		return h.records.Put(ctx, fresh)
 	})
 	if err != nil {

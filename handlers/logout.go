@@ -20,12 +20,15 @@ type farewell struct {
 }
 
 func (h *Handlers) logout(w http.ResponseWriter, r *http.Request) *engine.Error {
-	params, repeat, e := requestParams(r)
-	if e == nil {
-		e = repeat
-	}
+	params, e := requestParams(r)
 	if e != nil {
 		return e
+	}
+	if name, ok := unreadable(params); ok {
+		return controlCharacters(name)
+	}
+	if name, ok := repeated(params); ok {
+		return repeatedParameter(name)
 	}
 	// As at the authorization endpoint: the cookies come with a GET.
 	if r.Method == http.MethodPost {
@@ -185,7 +188,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		if at != nil {
-			rec, err := h.records.Get(ctx, at.record.Key)
+			rec, err := h.reload(ctx, at.record.Key)
 			if err != nil {
 				return err
 			}

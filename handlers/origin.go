@@ -58,7 +58,7 @@ func (h *Handlers) allowOrigin(ctx context.Context, w http.ResponseWriter, r *ht
 
 func ownsOrigin(client *storage.Client, origin string) bool {
 	from, err := url.Parse(origin)
-	if err != nil || from.Host == "" || from.Path != "" || from.Scheme != "http" && from.Scheme != "https" {
+	if err != nil || from.Host == "" || from.User != nil || from.Path != "" || from.Scheme != "http" && from.Scheme != "https" {
 		return false
 	}
 	for _, registered := range client.RedirectURIs {

@@ -40,7 +40,7 @@ const (
 // so far. The request is checked anew at every step, so a client that changed in
 // the meantime gets nothing it could not ask for now.
 type record struct {
-	Key        string    `json:"key"` // opaque.TokenKey of the ID, which is not stored
+	Key        string    `json:"-"` // opaque.TokenKey of the ID, which is not stored
 	Params     string    `json:"params"`
 	ClientID   string    `json:"client_id,omitempty"`
 	Logout     bool      `json:"logout,omitempty"` // the request is one to sign out
@@ -51,7 +51,7 @@ type record struct {
 
 	// Who signed in, from the consent step on.
 	Subject    Subject `json:"subject,omitzero"`
-	SessionKey string  `json:"session_key,omitempty"` // of our own session
+	SessionKey []byte  `json:"session_key,omitempty"` // of our own session
 	LoggedIn   bool    `json:"logged_in,omitempty"`   // in this interaction
 	Shown      string  `json:"shown,omitempty"`       // digest of what the consent page shows
 
@@ -103,13 +103,24 @@ func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error)
 	if !ok {
 		return nil, nil
 	}
-	rec, err := h.records.Get(ctx, key)
+	rec, err := h.reload(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, storeFailed(err)
 	}
+	return rec, nil
+}
+
+// reload reads an interaction by its key, which is bytes and not text, and so is
+// not part of its JSON form.
+func (h *Handlers) reload(ctx context.Context, key string) (*record, error) {
+	rec, err := h.records.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	rec.Key = key
 	return rec, nil
 }
 

@@ -38,5 +38,5 @@ func (h *Handlers) introspect(w http.ResponseWriter, r *http.Request) *engine.Er
 }
 
 func tokenParameterMissing() *engine.Error {
-	return badRequest("token_parameter_missing", "The parameter token is missing.")
+	return badRequest("parameter_missing", "The parameter token is missing.")
 }
