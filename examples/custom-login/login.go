@@ -1,0 +1,179 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"log"
+	"math/big"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/doorward/doorward/handlers"
+)
+
+const (
+	codeLife  = 5 * time.Minute
+	codeTries = 5
+)
+
+// account is a person that may sign in. Yours come from your own tables.
+type account struct {
+	name, email string
+	password    []byte // bcrypt
+}
+
+func newAccounts() (map[string]account, error) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("wonderland"), bcrypt.DefaultCost)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]account{
+		"alice": {name: "Alice Liddell", email: "alice@example.com", password: hash},
+		"bob":   {name: "Bob", email: "bob@example.com", password: hash},
+	}, nil
+}
+
+// login is the sign-in in two steps. Between them it remembers, for each
+// interaction, who gave the right password and which code was sent. An interaction
+// belongs to one browser, which the server sees to, so its ID is a safe key.
+type login struct {
+	accounts map[string]account
+	send     func(user, code string)
+	now      func() time.Time
+
+	mu      sync.Mutex
+	pending map[string]*secondStep // by Interaction.ID
+}
+
+// secondStep waits for a code. It lives in memory: after a restart people begin
+// again with the password.
+type secondStep struct {
+	user  string
+	code  string
+	until time.Time
+	wrong int
+}
+
+func newLogin(accounts map[string]account, send func(user, code string)) *login {
+	return &login{accounts: accounts, send: send, now: time.Now, pending: map[string]*secondStep{}}
+}
+
+// What people are told. A wrong name and a wrong password look the same, or the
+// page would tell strangers who has an account.
+var (
+	errPassword = errors.New("This name and password do not belong together. Please try again.")
+	errCode     = errors.New("This is not the code that was sent. Please try again.")
+	errStale    = errors.New("The code is too old, or was wrong too often. Please sign in again.")
+)
+
+// serve is the whole login: GET shows the step that is due, POST judges what was
+// sent. It ends with in.Accept, which checks what the client asked for (prompt,
+// max_age, acr_values) and moves on to consent or back to the client.
+func (l *login) serve(w http.ResponseWriter, r *http.Request, in *handlers.Interaction) {
+	if !in.Interactive() {
+		return // prompt=none: nobody may be shown a page, and we know nobody without one
+	}
+	if r.Method == http.MethodPost {
+		if r.PostForm == nil && r.ParseForm() != nil {
+			http.Error(w, "The form could not be read.", http.StatusBadRequest)
+			return
+		}
+		if r.PostForm.Has("code") {
+			l.serveCode(w, r, in)
+			return
+		}
+		in.Error = l.checkPassword(in.ID, r.PostForm.Get("name"), r.PostForm.Get("password"))
+	}
+	l.show(w, in)
+}
+
+// checkPassword is the first step. When it succeeds the code is sent and the
+// second step is due.
+func (l *login) checkPassword(interaction, name, password string) error {
+	person, known := l.accounts[name]
+	if !known {
+		person = l.accounts["alice"] // any: an unknown name must take as long as a known one
+	}
+	if bcrypt.CompareHashAndPassword(person.password, []byte(password)) != nil || !known {
+		return errPassword
+	}
+	number, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		return err
+	}
+	step := &secondStep{user: name, code: fmt.Sprintf("%06d", number), until: l.now().Add(codeLife)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, old := range l.pending {
+		if l.now().After(old.until) {
+			delete(l.pending, id)
+		}
+	}
+	l.pending[interaction] = step
+	l.send(name, step.code)
+	return nil
+}
+
+// serveCode is the second step.
+func (l *login) serveCode(w http.ResponseWriter, r *http.Request, in *handlers.Interaction) {
+	user, err := l.checkCode(in.ID, r.PostForm.Get("code"))
+	if err != nil {
+		in.Error = err
+		l.show(w, in)
+		return
+	}
+	// AMR says how the person proved who they are; clients find it in the ID token.
+	// RFC 8176
+	in.Accept(w, r, handlers.Subject{ID: user, AMR: []string{"pwd", "otp", "mfa"}})
+}
+
+// checkCode returns whose code it is. A code works once, for some minutes, and for
+// a few tries: six digits can be guessed by who may try for ever.
+func (l *login) checkCode(interaction, code string) (user string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	step := l.pending[interaction]
+	if step == nil || l.now().After(step.until) {
+		delete(l.pending, interaction)
+		return "", errStale
+	}
+	if subtle.ConstantTimeCompare([]byte(code), []byte(step.code)) == 1 {
+		delete(l.pending, interaction)
+		return step.user, nil
+	}
+	if step.wrong++; step.wrong >= codeTries {
+		delete(l.pending, interaction)
+		return "", errStale
+	}
+	return "", errCode
+}
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+// show writes the page of the step that is due.
+func (l *login) show(w http.ResponseWriter, in *handlers.Interaction) {
+	l.mu.Lock()
+	step := l.pending[in.ID]
+	data := struct {
+		*handlers.Interaction
+		AskCode bool
+	}{in, step != nil && !l.now().After(step.until)}
+	l.mu.Unlock()
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// The page is ours, so its policy is: all that it may load is its stylesheet. It
+	// names no form-action, since browsers apply that to the way back as well.
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	if err := page.Execute(w, data); err != nil {
+		log.Print(err)
+	}
+}

@@ -1,0 +1,314 @@
+package server
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/storage"
+)
+
+var (
+	// ErrConfigured means that a client stands in Config.Clients, where alone it
+	// can be changed.
+	ErrConfigured = errors.New("server: the client stands in Config.Clients")
+
+	// ErrExists means that there is a client of this ID already.
+	ErrExists = errors.New("server: a client of this ID exists")
+)
+
+// Clients are the registered clients: those of the Config, which can be read
+// here, and those of the store, which are made and changed here while the server
+// runs. What it returns shows when a client's secrets were made and end, never
+// their hashes. It is safe for concurrent use.
+type Clients struct {
+	configured map[string]*storage.Client
+	order      []string // the configured IDs, sorted
+	store      *storage.Store
+	stored     *storage.Collection[storage.Client]
+	secrets    *engine.ClientSecrets
+	registrar  registrar
+	log        *slog.Logger
+}
+
+// openClients takes over the configured clients: their secrets become keyed hashes
+// in memory. An ID that the store has as well is a problem.
+func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, secrets *engine.ClientSecrets, found *problems) (*Clients, error) {
+	c := &Clients{
+		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
+		secrets: secrets, registrar: r.registrar, log: r.log,
+	}
+	for i := range r.Clients {
+		client := r.Clients[i].Clone()
+		if client.Secret != "" {
+			client.Secrets = append(client.Secrets, secrets.Keyed(client.Secret))
+			client.Secret = ""
+		}
+		client.Incarnation = "" // one client for as long as it is configured
+		c.configured[client.ID] = client
+		c.order = append(c.order, client.ID)
+		switch _, err := c.stored.Get(ctx, client.ID); {
+		case err == nil:
+			found.add(index("Clients", i), "the ID "+quoted(client.ID)+", which a client of the store has as well",
+				"remove that one (Clients().Delete with this entry left out), or give this one another ID")
+		case !errors.Is(err, storage.ErrNotFound):
+			return nil, fmt.Errorf("server: look for the client %q in the store: %w", client.ID, err)
+		}
+	}
+	slices.Sort(c.order)
+	return c, nil
+}
+
+// lookup returns a client with its hashes, for the engine.
+func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
+	if client := c.configured[id]; client != nil {
+		return client.Clone(), nil
+	}
+	return c.stored.Get(ctx, id)
+}
+
+// Create registers a client in the store. A confidential client without a Secret
+// or Secrets gets a secret of 256 bits, which is returned this once and stored as
+// a hash; the result is empty for public clients and for a secret of the caller's
+// own. An empty ID is filled in. The error is ErrInvalid with all problems
+// (errors.Join of *Problem), ErrExists, or the store's.
+func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Client, storage.Secret, error) {
+	now := c.store.Now()
+	made := client.Clone()
+	if made.ID == "" {
+		made.ID = opaque.NewID(now)
+	}
+	if err := c.check(made); err != nil {
+		return storage.Client{}, "", err
+	}
+	if c.configured[made.ID] != nil {
+		return storage.Client{}, "", fmt.Errorf("%w in Config.Clients: %q; choose another ID", ErrExists, made.ID)
+	}
+	warnClient(c.log, made)
+	var generated storage.Secret
+	switch {
+	case made.Secret != "":
+		if err := c.bring(made); err != nil {
+			return storage.Client{}, "", err
+		}
+	case !made.Public() && len(made.Secrets) == 0:
+		var hash storage.ClientSecret
+		generated, hash = c.secrets.Generate(now)
+		made.Secrets = []storage.ClientSecret{hash}
+	}
+	made.Incarnation = base64.RawURLEncoding.EncodeToString(opaque.Random(12))
+	made.CreatedAt = now
+	err := c.store.Do(ctx, func(ctx context.Context) error {
+		switch _, err := c.stored.Get(ctx, made.ID); {
+		case err == nil:
+			return fmt.Errorf("%w: %q; choose another, or Update that one", ErrExists, made.ID)
+		case !errors.Is(err, storage.ErrNotFound):
+			return err
+		}
+		return c.stored.Put(ctx, made)
+	})
+	if err != nil {
+		return storage.Client{}, "", err
+	}
+	return shown(made), generated, nil
+}
+
+// check notes what is wrong with a client that is to be stored.
+func (c *Clients) check(client *storage.Client) error {
+	found := &problems{}
+	c.registrar.judge(client, found)
+	for i, s := range client.Secrets {
+		if strings.HasPrefix(s.Hash, "hmac:") {
+			found.add(index("secrets", i), "a keyed hash", "leave it out: only the server makes these")
+		}
+	}
+	return found.err()
+}
+
+// bring replaces the client's secrets by the hash of one of its own choosing.
+func (c *Clients) bring(client *storage.Client) error {
+	hash, err := c.secrets.Bring(client.Secret, c.store.Now())
+	if err != nil {
+		return fmt.Errorf("server: hash the client's secret: %w", err)
+	}
+	client.Secret, client.Secrets = "", append(client.Secrets, hash)
+	return nil
+}
+
+// Get returns a client. The error is storage.ErrNotFound, or the store's.
+func (c *Clients) Get(ctx context.Context, id string) (storage.Client, error) {
+	client, err := c.lookup(ctx, id)
+	if err != nil {
+		return storage.Client{}, err
+	}
+	return shown(client), nil
+}
+
+// Configured says whether a client stands in Config.Clients, where alone it can
+// be changed.
+func (c *Clients) Configured(id string) bool { return c.configured[id] != nil }
+
+// List returns one page of all clients by ID, configured and stored, and the After
+// of the next page, empty after the last.
+func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storage.Client, next string, err error) {
+	if page.Limit == 0 {
+		page.Limit = 100
+	}
+	stored, more, err := c.stored.List(ctx, "", "", page)
+	if err != nil {
+		return nil, "", err
+	}
+	all := stored
+	for _, id := range c.order {
+		if page.After == "" || !page.Descending && id > page.After || page.Descending && id < page.After {
+			all = append(all, c.configured[id])
+		}
+	}
+	slices.SortFunc(all, func(a, b *storage.Client) int {
+		if page.Descending {
+			a, b = b, a
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	if len(all) > page.Limit || more != "" {
+		all = all[:min(page.Limit, len(all))]
+		next = all[len(all)-1].ID
+	}
+	for _, client := range all {
+		clients = append(clients, shown(client))
+	}
+	return clients, next, nil
+}
+
+// Update changes what is registered of a client, all of it but its secrets, its
+// creation and its incarnation, so that its tokens stay valid. A Secret that is set
+// takes the place of all others; a client made public loses its secrets; one made
+// confidential without a Secret gets one from RotateSecret. The error is
+// ErrInvalid with all problems, ErrConfigured, storage.ErrNotFound, or the store's.
+func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Client, error) {
+	if err := c.changeable(client.ID); err != nil {
+		return storage.Client{}, err
+	}
+	changed := client.Clone()
+	changed.Secrets = nil
+	if err := c.check(changed); err != nil {
+		return storage.Client{}, err
+	}
+	warnClient(c.log, changed)
+	brought := changed.Secret != ""
+	if brought {
+		if err := c.bring(changed); err != nil {
+			return storage.Client{}, err
+		}
+	}
+	err := c.store.Do(ctx, func(ctx context.Context) error {
+		was, err := c.stored.Get(ctx, client.ID)
+		if err != nil {
+			return err
+		}
+		if !brought && !changed.Public() {
+			changed.Secrets = was.Secrets
+		}
+		changed.Incarnation, changed.CreatedAt = was.Incarnation, was.CreatedAt
+		return c.stored.Put(ctx, changed)
+	})
+	if err != nil {
+		return storage.Client{}, err
+	}
+	return shown(changed), nil
+}
+
+// Delete removes a client with everything it holds: a client that is later made
+// under the same ID revives nothing. Deleting a client that does not exist is
+// storage.ErrNotFound; a configured one is ErrConfigured.
+func (c *Clients) Delete(ctx context.Context, id string) error {
+	if err := c.changeable(id); err != nil {
+		return err
+	}
+	return c.store.Do(ctx, func(ctx context.Context) error {
+		if _, err := c.stored.Get(ctx, id); err != nil {
+			return err
+		}
+		return c.stored.Delete(ctx, id)
+	})
+}
+
+// RotateSecret gives a confidential client a new secret and returns it, this once.
+// The newest of the secrets before stays valid for overlap, any other ends at once,
+// so that two are valid at most. The error is ErrInvalid for a public client or a
+// negative overlap, ErrConfigured, storage.ErrNotFound, or the store's.
+func (c *Clients) RotateSecret(ctx context.Context, id string, overlap time.Duration) (storage.Secret, error) {
+	if err := c.changeable(id); err != nil {
+		return "", err
+	}
+	found := &problems{}
+	if overlap < 0 {
+		found.add("overlap", overlap.String(), "write how long the secret before stays valid, or 0")
+		return "", found.err()
+	}
+	now := c.store.Now()
+	secret, hash := c.secrets.Generate(now)
+	err := c.store.Do(ctx, func(ctx context.Context) error {
+		client, err := c.stored.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if client.Public() {
+			found := &problems{}
+			found.add("token_endpoint_auth_method", `"none"`, "make the client confidential by Update first: a public client has no secret")
+			return found.err()
+		}
+		client.Secrets = append(keepNewest(client.Secrets, now, overlap), hash)
+		return c.stored.Put(ctx, client)
+	})
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
+}
+
+// keepNewest returns the newest secret that is valid at now, ending after overlap.
+func keepNewest(secrets []storage.ClientSecret, now time.Time, overlap time.Duration) []storage.ClientSecret {
+	if overlap == 0 {
+		return nil
+	}
+	var newest *storage.ClientSecret
+	for i := range secrets {
+		s := &secrets[i]
+		if (s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt)) && (newest == nil || !s.CreatedAt.Before(newest.CreatedAt)) {
+			newest = s
+		}
+	}
+	if newest == nil {
+		return nil
+	}
+	kept := *newest
+	if end := now.Add(overlap); kept.ExpiresAt.IsZero() || end.Before(kept.ExpiresAt) {
+		kept.ExpiresAt = end
+	}
+	return []storage.ClientSecret{kept}
+}
+
+func (c *Clients) changeable(id string) error {
+	if c.configured[id] != nil {
+		return fmt.Errorf("%w: %q; change it there and start again", ErrConfigured, id)
+	}
+	return nil
+}
+
+// shown is a client as hosts may see it.
+func shown(c *storage.Client) storage.Client {
+	d := c.Clone()
+	d.Secret = ""
+	for i := range d.Secrets {
+		d.Secrets[i].Hash = ""
+	}
+	return *d
+}

@@ -1,0 +1,109 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/doorward/doorward/handlers"
+)
+
+// pathToken is also named as an audience of client assertions.
+const pathToken = "/token"
+
+// route is one row of the mount list. The handlers judge method and origin
+// themselves, so a path belongs to one row whole.
+type route struct {
+	path  string
+	serve http.HandlerFunc
+	url   *string // where the metadata tell of it; nil: nowhere
+}
+
+// mountList is all that the server answers to. The metadata are made from it, so
+// they can't promise what is not there.
+func (s *Server) mountList() ([]route, error) {
+	h, at, base := s.handlers, s.config.site.path, s.config.site.path+s.config.site.prefix
+	var told handlers.Endpoints
+	list := []route{
+		{base + "/authorize", h.Authorize, &told.Authorize},
+		{base + "/interaction/{id}", h.Interact, nil},
+		{base + pathToken, h.Token, &told.Token},
+		{base + "/revoke", h.Revoke, &told.Revoke},
+		{base + "/introspect", h.Introspect, &told.Introspect},
+		{base + "/userinfo", h.UserInfo, &told.UserInfo},
+		{base + "/jwks", h.JWKS, &told.JWKS},
+		{base + "/assets/{name}", h.Assets, nil},
+		{at + "/errors", h.Errors, nil},
+	}
+	if h.SignsOut() {
+		list = append(list, route{base + "/logout", h.Logout, &told.Logout})
+	}
+	for _, row := range list {
+		if row.url != nil {
+			*row.url = s.config.site.origin() + row.path
+		}
+	}
+	metadata, err := h.Metadata(told, s.config.scopeNames(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("server: %w", err)
+	}
+	for _, path := range s.config.site.metadataPaths() {
+		list = append(list, route{path, metadata, nil})
+	}
+	return list, nil
+}
+
+// metadataPaths are the places where clients look for the metadata: that of OpenID
+// Connect appends to the issuer, that of RFC 8414 inserts before its path, and
+// clients of each also try the other's. OpenID Connect Discovery §4, RFC 8414 §3.1
+func (s site) metadataPaths() []string {
+	const openID, oauth = "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"
+	if s.path == "" {
+		return []string{openID, oauth}
+	}
+	return []string{s.path + openID, s.path + oauth, openID + s.path, oauth + s.path}
+}
+
+// Mount registers the server's paths on a router, the one that serves the origin
+// of the issuer. Only exact paths are registered, and what else the host serves is
+// not touched. It is an error when the router stands under a path of its own, or
+// when a route that the host has already would take a request for one of ours;
+// nothing is registered then. Register a catch-all after Mount.
+func (s *Server) Mount(r *mux.Router) error {
+	if err := s.config.site.checkRouter(r, s.mounted); err != nil {
+		return err
+	}
+	// A router of our own, so that StrictSlash of the host's does not answer for
+	// paths that merely resemble ours.
+	own := r.NewRoute().Subrouter().StrictSlash(false)
+	for _, row := range s.mounted {
+		own.Handle(row.path, s.exact(row))
+	}
+	return nil
+}
+
+// exact serves a row for its own path as it is spelled and no other form: what
+// a proxy in front judged by the path must be what is served here.
+func (s *Server) exact(row route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawPath != "" || strings.Contains(r.URL.Path, "//") {
+			http.NotFound(w, r)
+			return
+		}
+		s.remindOfRun(r.Context())
+		row.serve(w, r)
+	})
+}
+
+// Handler returns the server as one http.Handler, for any other mux and for a
+// server that does nothing else. It expects the paths as clients send them, those
+// under /.well-known at the root included: do not strip the issuer's path.
+func (s *Server) Handler() http.Handler {
+	r := mux.NewRouter().SkipClean(true)
+	for _, row := range s.mounted {
+		r.Handle(row.path, s.exact(row))
+	}
+	return r
+}

@@ -1,0 +1,246 @@
+package server
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/doorward/doorward/storage"
+)
+
+// resolvedConfig is a Config that was checked, with every default filled in and
+// everything derived that follows from it. Nothing is decided twice.
+type resolvedConfig struct {
+	Config
+	site      site
+	scopes    []Scope // openid and offline_access included
+	registrar registrar
+	name      string // of the product
+	log       *slog.Logger
+}
+
+const (
+	scopeOpenID  = "openid"
+	scopeOffline = "offline_access"
+
+	day  = 24 * time.Hour
+	year = 365 * day
+)
+
+// resolve checks all that can be checked without the store.
+func resolve(c Config) (*resolvedConfig, *problems) {
+	found := &problems{}
+	now := c.Clock // the store is not open yet
+	if now == nil {
+		now = time.Now
+	}
+	r := &resolvedConfig{Config: c, log: c.Logger}
+	if r.log == nil {
+		r.log = slog.Default()
+	}
+	r.site = resolveSite(c.Issuer, c.Prefix, found)
+	if c.Store == nil {
+		found.add("Store", "nothing", `open a database, as in bolt.Open("doorward.db")`)
+	}
+	if c.Login == nil {
+		found.add("Login", "nothing", "set handlers.ExistingSession, handlers.PasswordLogin or a handlers.LoginFunc of your own")
+	}
+	r.resolveScopes(found)
+	r.resolveLifetimes(found)
+	r.resolveRefresh(found)
+	r.resolveKeys(found)
+	if r.DefaultAudience == "" {
+		r.DefaultAudience = c.Issuer
+	} else {
+		judgeAudience("DefaultAudience", r.DefaultAudience, found)
+	}
+	if r.Limits.Logins < 0 {
+		found.add("Limits.Logins", fmt.Sprint(r.Limits.Logins), "write the number of wrong passwords that are taken, or 0 for 10")
+	}
+	r.Limits.Logins = cmp.Or(r.Limits.Logins, 10)
+	for i, s := range c.Secrets {
+		if len(s) < 32 {
+			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 32 makes them")
+		}
+	}
+	for i, p := range c.Proxies {
+		switch {
+		case p == (netip.Prefix{}) || !p.IsValid():
+			found.add(index("Proxies", i), "no network", `write one, as in netip.MustParsePrefix("10.0.0.0/8")`)
+		case p.Bits() == 0:
+			found.add(index("Proxies", i), p.String()+", so that everybody could claim any address", "write the networks of your own proxies")
+		}
+	}
+	r.name = cmp.Or(c.Pages.Name, r.site.host)
+	r.registrar = registrar{grants: grantTypes(), scopes: r.scopeNames(), algorithms: r.Keys.Algorithms, now: now}
+	r.resolveClients(found)
+	return r, found
+}
+
+func (r *resolvedConfig) resolveScopes(found *problems) {
+	for i, s := range r.Scopes {
+		field := index("Scopes", i) + ".Name"
+		switch {
+		case s.Name == "":
+			found.add(field, "nothing", `write the scope, as in "notes:read"`)
+		case !scopeToken(s.Name):
+			found.add(field, quoted(s.Name), `write visible ASCII without spaces, quotes and backslashes, as in "notes:read"`)
+		case slices.ContainsFunc(r.Scopes[:i], func(t Scope) bool { return t.Name == s.Name }):
+			found.add(field, quoted(s.Name)+" a second time", "leave it out")
+		}
+	}
+	r.scopes = slices.Clone(r.Scopes)
+	for _, name := range []string{scopeOffline, scopeOpenID} {
+		if !slices.ContainsFunc(r.scopes, func(s Scope) bool { return s.Name == name }) {
+			r.scopes = slices.Insert(r.scopes, 0, Scope{Name: name})
+		}
+	}
+}
+
+// scopeToken says that s is a scope-token of RFC 6749 §3.3.
+func scopeToken(s string) bool { return visible(s) && !strings.ContainsAny(s, `"\`) }
+
+func (r *resolvedConfig) scopeNames() []string {
+	names := make([]string, len(r.scopes))
+	for i, s := range r.scopes {
+		names[i] = s.Name
+	}
+	return names
+}
+
+func (r *resolvedConfig) resolveLifetimes(found *problems) {
+	l := &r.Lifetimes
+	for _, life := range []struct {
+		field          string
+		value          *time.Duration
+		otherwise, max time.Duration
+	}{
+		{"Code", &l.Code, time.Minute, 10 * time.Minute}, // RFC 6749 §4.1.2
+		{"AccessToken", &l.AccessToken, time.Hour, 7 * day},
+		{"IDToken", &l.IDToken, time.Hour, 7 * day},
+		{"RefreshAbsolute", &l.RefreshAbsolute, 90 * day, 10 * year},
+		{"RefreshIdle", &l.RefreshIdle, min(30*day, cmp.Or(l.RefreshAbsolute, 90*day)), 10 * year},
+		{"Interaction", &l.Interaction, time.Hour, day},
+		{"Consent", &l.Consent, 90 * day, 10 * year},
+		{"SessionAbsolute", &l.SessionAbsolute, 90 * day, 10 * year},
+		{"SessionIdle", &l.SessionIdle, min(14*day, cmp.Or(l.SessionAbsolute, 90*day)), 10 * year},
+	} {
+		bounded("Lifetimes."+life.field, life.value, life.otherwise, time.Second, life.max, found)
+	}
+	for _, pair := range []struct {
+		field     string
+		idle, all time.Duration
+	}{{"Refresh", l.RefreshIdle, l.RefreshAbsolute}, {"Session", l.SessionIdle, l.SessionAbsolute}} {
+		if pair.idle > pair.all && pair.all > 0 {
+			found.add("Lifetimes."+pair.field+"Idle", span(pair.idle)+", longer than "+pair.field+"Absolute", "write at most %s", span(pair.all))
+		}
+	}
+}
+
+// bounded puts the default in place of 0 and notes what is out of bounds.
+func bounded(field string, value *time.Duration, otherwise, least, most time.Duration, found *problems) {
+	if *value == 0 {
+		*value = otherwise
+		return
+	}
+	if *value < least || *value > most {
+		found.add(field, span(*value), "write %s to %s, or 0 for %s", span(least), span(most), span(otherwise))
+	}
+}
+
+// span writes a duration as people say it: 7 days, 1h30m.
+func span(d time.Duration) string {
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func (r *resolvedConfig) resolveRefresh(found *problems) {
+	switch p := r.Refresh.Policy; {
+	case p == "":
+		r.Refresh.Policy = storage.RefreshWindow
+	case p == storage.RefreshNone:
+		// It would apply to public clients, where a stolen token is never noticed.
+		found.add("Refresh.Policy", `"none"`, "write it as RefreshPolicy of the confidential clients that need it, and window or strict here")
+	case !slices.Contains(refreshPolicies(), p):
+		found.add("Refresh.Policy", quoted(string(p)), "write window, strict or until-used")
+	}
+	bounded("Refresh.Window", &r.Refresh.Window, 30*time.Second, time.Second, 10*time.Minute, found)
+}
+
+func (r *resolvedConfig) resolveKeys(found *problems) {
+	known := []string{"RS256", "ES256", "EdDSA"}
+	k := &r.Keys
+	if len(k.Algorithms) == 0 {
+		k.Algorithms = known[:2]
+	}
+	for i, alg := range k.Algorithms {
+		switch {
+		case !slices.Contains(known, alg):
+			found.add(index("Keys.Algorithms", i), quoted(alg), "write RS256, ES256 or EdDSA")
+		case slices.Index(k.Algorithms, alg) < i:
+			found.add(index("Keys.Algorithms", i), quoted(alg)+" a second time", "leave it out")
+		}
+	}
+	bounded("Keys.CacheTime", &k.CacheTime, time.Hour, time.Minute, 7*day, found)
+	bounded("Keys.Rotation", &k.Rotation, 30*day, time.Hour, 2*year, found)
+	if k.Rotation > 0 && k.CacheTime > k.Rotation {
+		found.add("Keys.CacheTime", span(k.CacheTime)+", longer than Keys.Rotation", "write at most %s, so that clients know a key before it signs", span(k.Rotation))
+	}
+}
+
+// resolveClients checks the configured clients.
+func (r *resolvedConfig) resolveClients(found *problems) {
+	at := map[string]int{}
+	for i := range r.Clients {
+		c := &r.Clients[i]
+		of := &problems{at: index("Clients", i) + ": "}
+		if c.ID != "" {
+			of.at = index("Clients", i) + " " + quoted(c.ID) + ": "
+		}
+		r.registrar.judge(c, of)
+		if !c.Public() && c.Secret == "" && len(c.Secrets) == 0 {
+			of.add("client_secret", "nothing", `set Secret, or write "none" as token_endpoint_auth_method of a client that can't keep one`)
+		}
+		if first, twice := at[c.ID]; twice && c.ID != "" {
+			of.add("client_id", "an ID that Clients["+fmt.Sprint(first)+"] has as well", "give one of them another")
+		} else {
+			at[c.ID] = i
+		}
+		found.list = append(found.list, of.list...)
+	}
+}
+
+// warn tells the operator what weakens the server.
+func (r *resolvedConfig) warn() {
+	if r.site.loopback {
+		r.log.Info("development mode: the issuer is a loopback address, so error pages may show what is registered", "issuer", r.Issuer)
+	}
+	if r.Insecure.AcceptClock {
+		r.log.Warn("insecure setting: a clock behind the last commit is accepted", "setting", "Insecure.AcceptClock")
+	}
+	for i := range r.Clients {
+		warnClient(r.log, &r.Clients[i])
+	}
+}
+
+func warnClient(log *slog.Logger, c *storage.Client) {
+	if c.Insecure.SkipPKCE {
+		log.Warn("insecure setting: a client may leave out PKCE", "client_id", c.ID, "setting", "insecure.skip_pkce")
+	}
+	if c.Secret != "" && len(c.Secret) < goodSecret {
+		log.Warn("a client's secret is short; 16 characters or more are better", "client_id", c.ID, "setting", "client_secret")
+	}
+}

@@ -1,0 +1,158 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/keyring"
+	"github.com/doorward/doorward/internal/secrethash"
+	"github.com/doorward/doorward/storage"
+)
+
+// refreshRepeats is how often a predecessor gets the same refresh token again.
+const refreshRepeats = 10
+
+// Server is an authorization server. It is safe for concurrent use.
+type Server struct {
+	config   *resolvedConfig
+	store    *storage.Store
+	keys     *keyring.Ring
+	engine   *engine.Engine
+	handlers *handlers.Handlers
+	clients  *Clients
+	mounted  []route
+	log      *slog.Logger
+
+	started time.Time
+	running atomic.Bool // Run is running
+	ran     atomic.Bool // Run or Maintain was called, or its absence was told
+}
+
+// New checks the Config and makes a Server. It reports all problems at once, each
+// a *Problem; it talks to the store and to nothing else, creates the signing keys
+// of a new store, and starts no goroutine: call Mount or Handler, and Run.
+func New(ctx context.Context, c Config) (*Server, error) {
+	resolved, found := resolve(c)
+	set, err := pages.New(c.Pages.Overlay, resolved.name)
+	if err != nil {
+		found.add("Pages.Overlay", "what can't be used", "correct it, or take it out of the overlay: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: resolved, log: resolved.log}
+	if s.store, err = storage.Open(ctx, c.Store, storage.Options{
+		Namespace: c.Issuer, Secrets: c.Secrets, Clock: c.Clock, AcceptClock: c.Insecure.AcceptClock, Logger: s.log,
+	}); err != nil {
+		return nil, fmt.Errorf("server: open the store: %w", err)
+	}
+	s.started = s.store.Now()
+	secrets := engine.NewClientSecrets(s.store, secrethash.NewChecker(0))
+	if s.clients, err = openClients(ctx, resolved, s.store, secrets, found); err != nil {
+		return nil, err
+	}
+	if err := found.err(); err != nil {
+		return nil, err
+	}
+	if err := s.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openEngine(secrets); err != nil {
+		return nil, err
+	}
+	if err := s.openHandlers(set); err != nil {
+		return nil, err
+	}
+	resolved.warn()
+	return s, nil
+}
+
+func (s *Server) openKeys(ctx context.Context) (err error) {
+	c := s.config
+	s.keys, err = keyring.Open(ctx, s.store, keyring.Options{
+		Algorithms: c.Keys.Algorithms, Rotation: c.Keys.Rotation, CacheTime: c.Keys.CacheTime,
+		TokenLife: max(c.Lifetimes.IDToken, c.Lifetimes.AccessToken), Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("server: open the signing keys: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
+	c := s.config
+	settings := engine.Config{
+		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
+		Client: s.clients.lookup, Secrets: secrets,
+		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience,
+		Lifetimes: engine.Lifetimes{
+			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, IDToken: c.Lifetimes.IDToken,
+			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
+		},
+		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
+		Logger:  s.log,
+	}
+	if c.Claims != nil {
+		settings.Claims = handlers.AdaptClaims(c.Claims)
+	}
+	if c.OnEvent != nil {
+		settings.Emit = handlers.AdaptEvents(c.OnEvent)
+	}
+	if s.engine, err = engine.New(settings); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) openHandlers(set *pages.Set) (err error) {
+	c := s.config
+	words := make([]handlers.ScopeView, len(c.scopes))
+	for i, scope := range c.scopes {
+		words[i] = handlers.ScopeView{Name: scope.Name, Description: scope.Description}
+	}
+	s.handlers, err = handlers.New(handlers.Config{
+		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,
+		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set,
+		Lifetimes: handlers.Lifetimes{
+			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
+			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
+		},
+		ClientAddr:  func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
+		LoginLimit:  c.Limits.Logins,
+		Development: c.site.loopback, Logger: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	s.mounted, err = s.mountList()
+	return err
+}
+
+// Store returns the store that the server keeps its records in, where a host may
+// keep records of its own by storage.Collect, sealed and swept as the others are.
+// Choose kinds that begin with the host's name.
+func (s *Server) Store() *storage.Store { return s.store }
+
+// Clients returns the registered clients.
+func (s *Server) Clients() *Clients { return s.clients }
+
+// Issuer returns the issuer, as configured.
+func (s *Server) Issuer() string { return s.config.Issuer }
+
+// Interaction returns the interaction that a request to a handler of the host's own
+// belongs to, when a login ends elsewhere: behind another provider, by a link in a
+// mail, by a passkey. It is named by the query parameter interaction, or is the one
+// that waits in this browser, which must be the browser that began it. Complete it
+// with Accept. The error is handlers.ErrNoInteraction.
+func (s *Server) Interaction(r *http.Request) (*handlers.Interaction, error) {
+	return s.handlers.Interaction(r)
+}
