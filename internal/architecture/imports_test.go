@@ -96,6 +96,11 @@ var direction = []struct {
 		why:   "the server takes a backend as a value: importing one would link its driver into every host",
 	},
 	{
+		from: "examples/idp/...",
+		may:  []string{"examples/idp/...", "server/...", "handlers/...", "storage/...", "internal/secrethash", "internal/opaque"},
+		why:  "the single binary is part of the house: its passwords are hashed as client secrets are",
+	},
+	{
 		from: "examples/...",
 		may:  []string{"examples/...", "server/...", "handlers/...", "storage/..."},
 		why:  "an example shows what a host can do, and a host has the public packages only",
@@ -224,6 +229,8 @@ func TestImportRulesDecide(t *testing.T) {
 		{"server/servertest", module + "/internal/engine", false, false},
 		{"examples/idp", module + "/examples/idp/accounts", false, true},
 		{"examples/idp", module + "/internal/seal", false, false},
+		{"examples/idp/accounts", module + "/internal/secrethash", false, true},
+		{"examples/minimal", module + "/internal/secrethash", false, false},
 		{"integration", module + "/storage/bolt", test, true},
 		{"integration", "github.com/stretchr/testify/require", test, false},
 		{"somewhere", module + "/storage", false, false},

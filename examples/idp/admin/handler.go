@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/doorward/doorward/storage"
+)
+
+// maxBody bounds a call; a client's metadata is a few kilobytes.
+const maxBody = 256 << 10
+
+// Handler offers an API as JSON over HTTP. Whoever reaches it may do everything:
+// serve it on a socket that the operator alone can open.
+func Handler(api API, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for pattern, call := range map[string]func(*http.Request) (any, error){
+		"GET /status":  func(r *http.Request) (any, error) { return api.Status(r.Context()) },
+		"GET /clients": func(r *http.Request) (any, error) { return api.Clients(r.Context()) },
+		"POST /clients": func(r *http.Request) (any, error) {
+			return with(r, api.AddClient)
+		},
+		"GET /clients/{id}": func(r *http.Request) (any, error) { return api.Client(r.Context(), r.PathValue("id")) },
+		"POST /clients/{id}/secret": func(r *http.Request) (any, error) {
+			return with(r, func(ctx context.Context, o overlap) (MadeClient, error) {
+				return api.RotateSecret(ctx, r.PathValue("id"), time.Duration(o.Seconds)*time.Second)
+			})
+		},
+		"DELETE /clients/{id}": func(r *http.Request) (any, error) {
+			return struct{}{}, api.RemoveClient(r.Context(), r.PathValue("id"))
+		},
+		"GET /users": func(r *http.Request) (any, error) { return api.Users(r.Context()) },
+		"POST /users": func(r *http.Request) (any, error) {
+			return with(r, api.AddUser)
+		},
+		"POST /users/{name}/disable": func(r *http.Request) (any, error) {
+			return api.SetDisabled(r.Context(), r.PathValue("name"), true)
+		},
+		"POST /users/{name}/enable": func(r *http.Request) (any, error) {
+			return api.SetDisabled(r.Context(), r.PathValue("name"), false)
+		},
+		"POST /users/{name}/password": func(r *http.Request) (any, error) {
+			return with(r, func(ctx context.Context, p password) (MadeUser, error) {
+				return api.ResetPassword(ctx, r.PathValue("name"), p.Password)
+			})
+		},
+		"DELETE /users/{name}": func(r *http.Request) (any, error) {
+			return struct{}{}, api.RemoveUser(r.Context(), r.PathValue("name"))
+		},
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			result, err := call(r)
+			log.InfoContext(r.Context(), "admin call", "call", pattern, "path", r.URL.Path, "err", err)
+			status := http.StatusOK
+			if err != nil {
+				result, status = answerFor(err)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			if err := json.NewEncoder(w).Encode(result); err != nil {
+				log.WarnContext(r.Context(), "an admin answer could not be written", "err", err)
+			}
+		})
+	}
+	return mux
+}
+
+type overlap struct {
+	Seconds int64 `json:"overlap_seconds"`
+}
+
+type password struct {
+	Password storage.Secret `json:"password,omitempty"`
+}
+
+// with calls f with the body of a request.
+func with[In, Out any](r *http.Request, f func(context.Context, In) (Out, error)) (Out, error) {
+	var in In
+	var none Out
+	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&in); err != nil {
+		return none, fmt.Errorf("admin: read the call: %w", err)
+	}
+	return f(r.Context(), in)
+}

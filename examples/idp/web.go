@@ -1,0 +1,197 @@
+package main
+
+import (
+	"embed"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/doorward/doorward/examples/idp/demo"
+	"github.com/doorward/doorward/examples/idp/look"
+	"github.com/doorward/doorward/examples/idp/settings"
+)
+
+//go:embed files
+var files embed.FS
+
+const (
+	demoPath  = "/demo"
+	extraPath = "/idp.css"
+)
+
+// routes puts everything together that is served.
+func (p *provider) routes(withDemo bool) (http.Handler, error) {
+	issuer := p.server.Issuer()
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	r := mux.NewRouter()
+	if err := p.server.Mount(r); err != nil {
+		return nil, err
+	}
+	site := look.Site{Name: p.settings.Name, Style: u.Path + prefixOf(p.settings) + "/assets/style.css", Extra: u.Path + extraPath, Home: u.Path + "/"}
+	if site.Name == "" {
+		site.Name = u.Host
+	}
+	r.HandleFunc("/healthz", alive)
+	r.HandleFunc("/readyz", p.ready)
+	r.HandleFunc(u.Path+extraPath, look.Stylesheet)
+	front, err := p.front(site, withDemo)
+	if err != nil {
+		return nil, err
+	}
+	r.Handle(u.Path+"/", front)
+	if u.Path != "" {
+		r.Handle(u.Path, front)
+	}
+	if withDemo {
+		client, err := p.demoHTTP()
+		if err != nil {
+			return nil, err
+		}
+		app, err := demo.New(demo.Config{
+			Issuer: issuer, Base: issuer + demoPath, Site: site, Credentials: p.credentials, HTTP: client, Logger: p.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		at := u.Path + demoPath
+		r.Handle(at, oneHost(u, app.Handler()))
+		r.PathPrefix(at + "/").Handler(oneHost(u, app.Handler()))
+	}
+	return r, nil
+}
+
+func prefixOf(s *settings.Settings) string {
+	switch s.Prefix {
+	case "":
+		return "/oauth"
+	case "/":
+		return ""
+	}
+	return s.Prefix
+}
+
+// front is the page for people who open the issuer.
+func (p *provider) front(site look.Site, withDemo bool) (http.Handler, error) {
+	set, err := look.New(site, files, "files")
+	if err != nil {
+		return nil, err
+	}
+	issuer := p.server.Issuer()
+	page := struct{ Issuer, Demo, Discovery, Errors string }{
+		Issuer: issuer, Discovery: issuer + "/.well-known/openid-configuration", Errors: issuer + "/errors",
+	}
+	if withDemo {
+		page.Demo = issuer + demoPath
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := set.Serve(w, http.StatusOK, "home.html", page); err != nil {
+			p.log.ErrorContext(r.Context(), "the front page failed", "err", err)
+		}
+	}), nil
+}
+
+// oneHost sends a browser that came by 127.0.0.1 to localhost, or the other way
+// round, where cookies will be found again. Only loopback: elsewhere a proxy in
+// front may say any name.
+func oneHost(issuer *url.URL, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			host = h
+		}
+		if r.Method == http.MethodGet && r.Host != issuer.Host && settings.Loopback(host) && settings.Loopback(issuer.Hostname()) {
+			to := *r.URL
+			to.Scheme, to.Host = issuer.Scheme, issuer.Host
+			http.Redirect(w, r, to.String(), http.StatusSeeOther)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// alive says that the process answers.
+func alive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintln(w, "ok")
+}
+
+// ready says whether sign-ins can be served.
+func (p *provider) ready(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := p.server.Ready(r.Context()); err != nil {
+		p.log.WarnContext(r.Context(), "not ready", "err", err)
+		w.Header().Set("Retry-After", "2")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "not ready; the log says why")
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// accessLog writes one line for each request. The query stays out of it: it holds
+// codes and states.
+func accessLog(next http.Handler, proxies []netip.Prefix, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		counted := &countedWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(counted, r)
+		attrs := []slog.Attr{
+			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", counted.status),
+			slog.Int64("bytes", counted.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)), slog.String("from", from(r, proxies)),
+		}
+		if id := counted.Header().Get("X-Request-Id"); id != "" {
+			attrs = append(attrs, slog.String("request_id", id))
+		}
+		log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+	})
+}
+
+// from is where a request came from: what listed proxies say, from the right.
+func from(r *http.Request, proxies []netip.Prefix) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, err := netip.ParseAddr(host)
+		trusted := err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
+		before, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if !trusted || err != nil {
+			break
+		}
+		host = before.String()
+	}
+	return host
+}
+
+type countedWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *countedWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *countedWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach what is below.
+func (w *countedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
