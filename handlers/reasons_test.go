@@ -1,0 +1,116 @@
+package handlers
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/doorward/doorward/internal/engine"
+)
+
+// reasonArgument says which argument of a call is a reason.
+var reasonArgument = map[string]int{
+	"refuse": 1, "errCode": 0, "errRefresh": 0, "errAccess": 0, "broken": 0, "unknownClient": 0,
+	"badRequest": 0, "failed": 0, "unauthenticated": 0, "expired": 3,
+}
+
+// TestEveryReasonIsExplained finds the reasons in the source: one that has no row
+// would lead a developer to a page that says nothing about it.
+func TestEveryReasonIsExplained(t *testing.T) {
+	explained := map[string]bool{}
+	for _, r := range reasons {
+		if explained[r.Anchor] {
+			t.Errorf("%s stands twice in the table", r.Anchor)
+		}
+		explained[r.Anchor] = true
+		if r.Code == "" || r.What == "" || r.Change == "" {
+			t.Errorf("%s lacks its code, what happened or what to change", r.Anchor)
+		}
+	}
+	found := map[string]bool{}
+	for _, dir := range []string{".", "../internal/engine"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if !strings.HasSuffix(name, "_test.go") {
+				for _, reason := range reasonsIn(t, name) {
+					found[reason] = true
+					if !explained[reason] {
+						t.Errorf("%s: the reason %s has no row in the table", name, reason)
+					}
+				}
+			}
+		}
+	}
+	if len(found) < 60 {
+		t.Errorf("only %d reasons were found: the test does not look at the right calls", len(found))
+	}
+}
+
+var reasonForm = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
+
+func reasonsIn(t *testing.T, name string) []string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), name, text, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	take := func(e ast.Expr) {
+		lit, ok := e.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return
+		}
+		if s, err := strconv.Unquote(lit.Value); err == nil && reasonForm.MatchString(s) {
+			list = append(list, s)
+		}
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok && key.Name == "Reason" {
+				take(n.Value)
+			}
+		case *ast.CallExpr:
+			called := ""
+			switch f := n.Fun.(type) {
+			case *ast.Ident:
+				called = f.Name
+			case *ast.SelectorExpr:
+				called = f.Sel.Name
+			}
+			if i, ok := reasonArgument[called]; ok && len(n.Args) > i {
+				take(n.Args[i])
+			}
+		}
+		return true
+	})
+	return list
+}
+
+// What a guesser would like to know is in the log, and not in the link either.
+func TestErrorURIKeepsSecrets(t *testing.T) {
+	w := newWorld(t, options{})
+	for reason, want := range map[string]string{
+		"client_secret_wrong": "#invalid_client", "client_unknown": "#invalid_client",
+		"client_method_wrong": "#client_method_wrong", "something_new": "#invalid_client",
+	} {
+		if got := w.h.errorURI(&engine.Error{Code: "invalid_client", Reason: reason}); got != w.url+"/errors"+want {
+			t.Errorf("%s leads to %s, want %s", reason, got, want)
+		}
+	}
+	page := w.browser().get("/errors")
+	page.shows(t, 200, `id="redirect_uri_mismatch"`, `id="code_expired"`)
+}
