@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -257,5 +258,30 @@ func TestFullFileSystem(t *testing.T) {
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestReadOnlyFileSystem(t *testing.T) {
+	folder := t.TempDir()
+	if err := unix.Mount("none", folder, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("a small file system can't be mounted: %v", err)
+	}
+	defer func() {
+		if err := unix.Unmount(folder, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	path := filepath.Join(folder, "test.db")
+	if err := quietOpen(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", folder, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, path + ".new"} {
+		_, err := Open(path)
+		if err == nil || !strings.Contains(err.Error(), path+" can't be") || !errors.Is(err, unix.EROFS) {
+			t.Errorf("on a read-only file system Open returned %v", err)
+		}
 	}
 }

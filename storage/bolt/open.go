@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -176,8 +177,8 @@ func openFile(path string, readOnly bool) (db *bbolt.DB, file *os.File, err erro
 		},
 	}
 	// On Windows bbolt makes the file as large as its map.
-	if !readOnly && strconv.IntSize == 64 && runtime.GOOS != "windows" {
-		o.InitialMmapSize = int(mapSize)
+	if !readOnly && runtime.GOOS != "windows" {
+		o.InitialMmapSize = int(mapSize & math.MaxInt) // 0 where an int has 32 bits
 	}
 	try := func() error {
 		return guard(func() error {
@@ -223,7 +224,7 @@ func create(path string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(db.Update(writeLayout), db.Close())
+		return guard(func() error { return errors.Join(db.Update(writeLayout), db.Close()) })
 	})
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("bolt: %s can't be created: %w", path, err)
