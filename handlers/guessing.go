@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 
 const (
 	guessWindow  = 15 * time.Minute
-	guessSlot    = 60 * time.Second // the longest wait
+	longestWait  = time.Minute // between two tries of an account that is slowed down
 	defaultLimit = 10
 	// addressFactor is how many more wrong passwords one address may send than one
 	// account takes: many people stand behind one address.
@@ -43,7 +42,7 @@ func newGuesses() *guesses {
 type attempt struct {
 	h       *Handlers
 	account string // its key in the store
-	slot    string // empty: the account is not slowed down
+	slot    string // counts a wrong try while it must wait; empty: the account is not slowed down
 	wait    time.Duration
 	address netip.Prefix
 }
@@ -66,13 +65,11 @@ func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Dura
 	}
 	atOnce := limit
 	if over := failures - int64(limit); over >= 0 {
-		length := guessSlot
+		t.wait = longestWait
 		if over < 5 {
-			length = min(guessSlot, time.Second<<(over+1))
+			t.wait = min(longestWait, 2*time.Second<<over)
 		}
-		index := now.UnixNano() / int64(length)
-		t.slot = t.account + "|" + h.store.Lookup("login address", t.address.String()) + "|" + length.String() + "|" + strconv.FormatInt(index, 10)
-		t.wait = time.Unix(0, (index+1)*int64(length)).Sub(now)
+		t.slot = t.account + "|" + h.store.Lookup("login address", t.address.String())
 		used, err := h.store.Counted(r.Context(), kindSlot, t.slot)
 		if err != nil {
 			return nil, 0, err
@@ -88,13 +85,13 @@ func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Dura
 	return t, 0, nil
 }
 
-// wrong counts a wrong password, in one commit. wait is not 0 when another try of
-// the same slot was counted first: then nothing is told about this one.
+// wrong counts a wrong password, in one commit. wait is not 0 when another try
+// was counted first: then nothing is told about this one.
 func (t *attempt) wrong(ctx context.Context) (wait time.Duration, err error) {
 	t.h.guesses.count(t.address)
 	err = t.h.store.Do(ctx, func(ctx context.Context) error {
 		if t.slot != "" {
-			if err := t.h.store.Count(ctx, kindSlot, t.slot, 1, 1, 2*guessSlot); err != nil {
+			if err := t.h.store.Count(ctx, kindSlot, t.slot, 1, 1, t.wait); err != nil {
 				return err
 			}
 		}

@@ -38,7 +38,7 @@ const (
 
 // record is a stored interaction: the request as it came, and what the person did
 // so far. The request is checked anew at every step, so a client that changed in
-// the meantime gets nothing it could not ask for now.
+// the meantime gets nothing that it could not ask for today.
 type record struct {
 	Key        string    `json:"-"` // opaque.TokenKey of the ID, which is not stored
 	Params     string    `json:"params"`
