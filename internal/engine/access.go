@@ -120,5 +120,5 @@ func (e *Engine) standing(ctx context.Context, g *storage.Grant, c *storage.Clie
 }
 
 func errAccess(reason string) *Error {
-	return refuse(codeInvalidToken, reason, "The access token is unknown, expired or revoked.")
+	return refuse(codeInvalidToken, reason, "The access token is unknown, expired or revoked.").secret()
 }

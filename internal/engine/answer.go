@@ -24,7 +24,7 @@ func (e *Engine) Refuse(a *Authorization, err *Error) *Answer {
 
 // ErrorURI is where a person finds what a refusal means.
 func (e *Engine) ErrorURI(err *Error) string {
-	return e.config.Issuer + "/errors#" + url.PathEscape(err.Reason)
+	return e.config.Issuer + "/errors#" + url.PathEscape(err.Anchor())
 }
 
 // answer completes the parameters of a success and of an error alike: the state as

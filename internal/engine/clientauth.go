@@ -90,10 +90,10 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 	case err != nil:
 		return nil, err
 	case reason != "":
-		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, reason, unauthenticatedText).
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, reason, unauthenticatedText).secret().
 			detail("the client %s authenticated by %s", quote(by.ClientID), by.Method))
 	case client.Disabled && client.Public():
-		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled", unauthenticatedText).
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled", unauthenticatedText).secret().
 			detail("the client %s is disabled", quote(client.ID)).setting("disabled"))
 	case client.Disabled:
 		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled",

@@ -17,8 +17,7 @@ const (
 	codePrefix   = "dwc_"
 	idSize       = 16
 	secretSize   = 32
-	wrongTries   = 5 // wrong verifiers that a code survives less one
-	codeEvent    = EventTokenIssued
+	wrongTries   = 5 // wrong verifiers that end a code
 	replayReason = "code_replay"
 )
 
@@ -74,11 +73,14 @@ func (e *Engine) redeem(ctx context.Context, c *storage.Client, form url.Values)
 	if err := e.checkUnused(ctx, g); err != nil {
 		return nil, err
 	}
-	audience, refusal := target(form, g.Audience)
+	scopes, audience, refusal := e.stillAllowed(c, g)
 	if refusal != nil {
 		return nil, refusal
 	}
-	return e.redeemed(c, g, audience, now), nil
+	if audience, refusal = target(form, audience); refusal != nil {
+		return nil, refusal
+	}
+	return e.redeemed(&issuance{client: c, grant: g, scopes: scopes, audience: audience, nonce: g.Nonce, event: EventTokenIssued}, now), nil
 }
 
 func (e *Engine) grantOfCode(ctx context.Context, code string) (*storage.Grant, error) {
@@ -191,12 +193,12 @@ func (e *Engine) checkUnused(ctx context.Context, g *storage.Grant) error {
 	return refusal
 }
 
-// redeemed is what a good code entitles to.
-func (e *Engine) redeemed(c *storage.Client, g *storage.Grant, audience []string, now time.Time) *issuance {
-	i := &issuance{client: c, grant: g, scopes: g.Scopes, audience: audience, nonce: g.Nonce, event: codeEvent}
+// redeemed marks the code as used and starts the chain of refresh tokens.
+func (e *Engine) redeemed(i *issuance, now time.Time) *issuance {
+	g := i.grant
 	g.Code.UsedAt = now
 	g.ExpiresAt = e.endOfGrant(now)
-	if c.MayUse(storage.GrantRefreshToken) {
+	if i.client.MayUse(storage.GrantRefreshToken) {
 		i.refresh = e.startChain(g, now)
 	}
 	i.keep = func(ctx context.Context) error { return e.grants.Put(ctx, g) }
@@ -206,7 +208,7 @@ func (e *Engine) redeemed(c *storage.Client, g *storage.Grant, audience []string
 // errCode is the refusal of a code; what exactly is wrong only the log is told.
 func errCode(reason string) *Error {
 	return refuse(codeInvalidGrant, reason,
-		"The authorization code is unknown, expired, used or revoked, or belongs to another client.")
+		"The authorization code is unknown, expired, used or revoked, or belongs to another client.").secret()
 }
 
 // orError returns err if there is one, or else the refusal.

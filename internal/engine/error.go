@@ -26,6 +26,8 @@ type Error struct {
 	RetryAfter  time.Duration
 	Challenge   string // scheme of the WWW-Authenticate header, empty for none
 	Cause       error
+
+	hidden bool // Reason is for the log alone
 }
 
 // Error returns the code, the reason and the description.
@@ -42,6 +44,16 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// Anchor names what the client may read about the refusal: the Reason, or the Code
+// alone where telling more would tell a stranger whether a client, a code or a token
+// exists.
+func (e *Error) Anchor() string {
+	if e.hidden || e.Reason == "" {
+		return e.Code
+	}
+	return e.Reason
+}
 
 // Error codes, RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 8707 §2.
 const (
@@ -84,6 +96,12 @@ func (e *Error) detail(format string, args ...any) *Error {
 
 func (e *Error) setting(name string) *Error {
 	e.Setting = name
+	return e
+}
+
+// secret keeps the reason from the client.
+func (e *Error) secret() *Error {
+	e.hidden = true
 	return e
 }
 

@@ -14,7 +14,7 @@ const idTokenType = "JWT"
 func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessToken string) (string, error) {
 	alg := i.client.IDTokenSignedResponseAlg
 	if alg == "" {
-		alg = jws.RS256
+		alg = e.config.Keys.Algorithms()[0] // the default of this server comes first
 	}
 	now, g := e.store.Now(), i.grant
 	body := make(map[string]any, len(told.idToken)+11)

@@ -195,8 +195,11 @@ func (e *Engine) repeatable(p storage.RefreshPolicy, r *storage.Refresh, now tim
 func (e *Engine) repeat(ctx context.Context, i *issuance, t refreshToken) error {
 	r := i.grant.Refresh
 	i.refresh = e.makeRefresh(e.successor(t, r.Salt))
+	life := r.IdleEnd.Sub(e.store.Now())
+	if e.policy(i.client) == storage.RefreshWindow {
+		life = min(life, e.config.Refresh.Window+time.Minute) // nothing is repeated later
+	}
 	i.keep = func(ctx context.Context) error {
-		life := r.IdleEnd.Sub(e.store.Now())
 		return e.store.Count(ctx, repeatKind, fmt.Sprintf("%s.%d", i.grant.ID, t.generation), 1, int64(e.config.Refresh.Repeats), life)
 	}
 	return nil
@@ -240,7 +243,7 @@ func (e *Engine) reused(ctx context.Context, g *storage.Grant, t refreshToken, n
 // errRefresh is the refusal of a refresh token; what exactly is wrong only the log
 // is told.
 func errRefresh(reason string) *Error {
-	return refuse(codeInvalidGrant, reason, "The refresh token is unknown, expired, used or revoked, or belongs to another client.")
+	return refuse(codeInvalidGrant, reason, "The refresh token is unknown, expired, used or revoked, or belongs to another client.").secret()
 }
 
 // errRepeats is the refusal of a refresh token whose answer was given again too often.
