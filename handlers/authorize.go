@@ -17,7 +17,7 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 	if e != nil {
 		return e
 	}
-	exchangeOf(r.Context()).clientID = safeWord(params.Get("client_id"))
+	exchangeOf(r.Context()).clientID = clipped(params.Get("client_id"), maxClientID)
 	if e := h.wrongHost(r); e != nil {
 		return e
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	errWrongStep     = errors.New("handlers: Allow was called before anybody signed in")
+	errWrongStep     = errors.New("handlers: a login completes with Accept, a consent with Allow")
 	errScopeNotAsked = errors.New("handlers: Allow was called with a scope that was not asked for")
 )
 

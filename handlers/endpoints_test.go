@@ -330,6 +330,9 @@ func TestLogout(t *testing.T) {
 	b.signIn("alice")
 	place := b.get(logout()).to(t)
 	b.get(place).shows(t, http.StatusOK, "Sign out?", "alice")
+	if got := b.post(place+"?step=nonsense", url.Values{}); got.StatusCode != http.StatusOK {
+		t.Errorf("a form without a decision is answered with %s", got.Status)
+	}
 	b.post(place+"?step=logout", decide("stay")).shows(t, http.StatusOK, "still signed in")
 	if got := b.get(w.authorize("own", "prompt", "none")).answer(t, "https://own.example/cb"); got.Get("code") == "" {
 		t.Errorf("the person chose to stay, and is signed out: %v", got)
@@ -338,6 +341,9 @@ func TestLogout(t *testing.T) {
 	b.get(place).shows(t, http.StatusOK, "Own")
 	if to := b.post(place+"?step=logout", decide("signout")).to(t); to != "https://own.example/bye?x=1" {
 		t.Errorf("the browser is sent to %s", to)
+	}
+	if to := b.post(place+"?step=logout", decide("signout")).to(t); to != "https://own.example/bye?x=1" {
+		t.Errorf("a second click is sent to %s", to)
 	}
 	gone()
 

@@ -36,7 +36,6 @@ type exchange struct {
 	id       string
 	rule     rule
 	clientID string // once known
-	subject  string
 }
 
 type exchangeKey struct{}

@@ -16,6 +16,9 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
+// maxClientID is how much of a client_id goes to the log.
+const maxClientID = 255
+
 // repeatable are the parameters that may come more than once. RFC 8707 §2
 var repeatable = []string{"resource"}
 
@@ -150,7 +153,7 @@ func authenticated(r *http.Request) (engine.Credentials, url.Values, *engine.Err
 	}
 	form.Del("client_id")
 	form.Del("client_secret")
-	exchangeOf(r.Context()).clientID = c.ClientID
+	exchangeOf(r.Context()).clientID = clipped(c.ClientID, maxClientID)
 	return c, form, nil
 }
 

@@ -48,6 +48,9 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		return nil
 	}
 	at.decision = h.store.MAC("interaction decision", []byte(r.Method), []byte(r.URL.RawQuery), body)
+	if at.record.Logout && (at.record.Step == stepDone || at.record.ended(h.now())) {
+		return h.signOut(w, r, at.record.params(), nil) // a second click, or Back
+	}
 	restart := r.Method == http.MethodPost && formField(r, body, "decision") == "restart"
 	over := at.record.ended(h.now()) || at.record.Step == stepDone
 	switch {
@@ -156,9 +159,6 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 
 // restart begins the same request anew.
 func (h *Handlers) restart(w http.ResponseWriter, r *http.Request, rec *record) *engine.Error {
-	if rec.Logout {
-		return h.signOut(w, r, rec.params(), nil)
-	}
 	a, e := h.engine.CheckAuthorize(r.Context(), rec.params())
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
@@ -228,9 +228,9 @@ func (h *Handlers) foreign(w http.ResponseWriter, r *http.Request) {
 var ErrNoInteraction = errors.New("handlers: no sign-in is waiting in this browser")
 
 // Interaction finds the interaction that a request to the host's own handler
-// belongs to: by the query parameter interaction, or else the one that waits in
-// this browser, if it is the only one. A login that ends elsewhere (at another
-// provider, by a passkey, by a link in a mail) completes it with Accept.
+// belongs to: the query parameter interaction is its ID or its URL. A login that
+// ends elsewhere (at another provider, by a passkey, by a link in a mail) completes
+// it with Accept. The error is ErrNoInteraction also when another browser began it.
 func (h *Handlers) Interaction(r *http.Request) (*Interaction, error) {
 	id := r.URL.Query().Get("interaction")
 	if id == "" {

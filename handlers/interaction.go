@@ -97,6 +97,10 @@ func (in *Interaction) accept(w http.ResponseWriter, r *http.Request, s Subject)
 		in.silent, in.silentError = in.h.acceptSilently(r, in, s)
 		return
 	}
+	if in.record.Step != stepLogin {
+		in.fail(w, r, failed("wrong_step", errWrongStep))
+		return
+	}
 	o, e := in.h.acceptLogin(r, in, s)
 	in.answer(w, r, o, e)
 }

@@ -121,7 +121,7 @@ func (h *Handlers) checkLogout(r *http.Request, params url.Values) (*farewell, *
 			f.hint, clientID = hint, hint.ClientID
 		}
 	}
-	exchangeOf(r.Context()).clientID = clientID
+	exchangeOf(r.Context()).clientID = clipped(clientID, maxClientID)
 	if clientID != "" {
 		client, err := h.config.Client(r.Context(), clientID)
 		if err != nil {

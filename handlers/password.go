@@ -79,6 +79,9 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 	case err != nil:
 		in.Fail(w, r, err)
 	default:
+		if person.Name == "" {
+			person.Name = username
+		}
 		in.Accept(w, r, person)
 	}
 }

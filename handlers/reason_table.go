@@ -84,7 +84,7 @@ var reasons = []reason{
 	{"subject_invalid", "server_error", "The login named a person in a way that no token can hold.", "Subject.ID must be 1 to 255 visible ASCII characters, Subject.AuthTime not in the future.", false},
 	{"approval_invalid", "server_error", "A hook approved what was not asked for.", "Compare the hook with the request in the log.", false},
 	{"scope_not_asked", "server_error", "A consent page allowed a scope that was not asked for.", "Interaction.Allow takes only scopes of Interaction.Scopes.", false},
-	{"wrong_step", "server_error", "A hook called Allow before anybody signed in.", "A Login completes with Accept, a Consent with Allow.", false},
+	{"wrong_step", "server_error", "A hook completed an interaction in the way of another hook.", "A Login completes with Accept, a Consent with Allow.", false},
 	{"hook_silent", "server_error", "A hook wrote no page and completed nothing.", "Call Accept, Allow or Deny, or write a page.", false},
 	{"sign_out_failed", "server_error", "The host's session could not be ended.", "The log has the host's error.", false},
 	{"login_unavailable", "temporarily_unavailable", "The sign-in can not be checked at the moment.", "The log has the error of the login.", false},

@@ -16,8 +16,7 @@ func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Erro
 	if e != nil {
 		return e
 	}
-	x := exchangeOf(r.Context())
-	x.clientID, x.subject = access.ClientID, access.Subject
+	exchangeOf(r.Context()).clientID = access.ClientID
 	h.allowOrigin(r.Context(), w, r, access.ClientID)
 	claims, e := h.engine.UserInfo(r.Context(), access)
 	if e != nil {

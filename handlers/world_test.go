@@ -32,6 +32,7 @@ type world struct {
 	store   *storage.Store
 	url     string // issuer
 	log     *strings.Builder
+	mux     *http.ServeMux
 	clients map[string]*storage.Client
 
 	mu  sync.Mutex
@@ -55,6 +56,7 @@ func newWorld(t *testing.T, o options) *world {
 		"phone": {ID: "phone", Name: "Phone", RedirectURIs: []string{"com.example.phone:/cb"}, Scope: "openid", TokenEndpointAuthMethod: "none"},
 	}
 	mux := http.NewServeMux()
+	w.mux = mux
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	w.url = server.URL
