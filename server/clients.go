@@ -117,6 +117,7 @@ func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Cl
 	if err != nil {
 		return storage.Client{}, "", err
 	}
+	c.log.InfoContext(ctx, "client created", "client_id", made.ID)
 	return shown(made), generated, nil
 }
 
@@ -222,6 +223,7 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 	if err != nil {
 		return storage.Client{}, err
 	}
+	c.log.InfoContext(ctx, "client changed", "client_id", changed.ID)
 	return shown(changed), nil
 }
 
@@ -232,12 +234,16 @@ func (c *Clients) Delete(ctx context.Context, id string) error {
 	if err := c.changeable(id); err != nil {
 		return err
 	}
-	return c.store.Do(ctx, func(ctx context.Context) error {
+	err := c.store.Do(ctx, func(ctx context.Context) error {
 		if _, err := c.stored.Get(ctx, id); err != nil {
 			return err
 		}
 		return c.stored.Delete(ctx, id)
 	})
+	if err == nil {
+		c.log.InfoContext(ctx, "client removed", "client_id", id)
+	}
+	return err
 }
 
 // RotateSecret gives a confidential client a new secret and returns it, this once.
@@ -271,6 +277,7 @@ func (c *Clients) RotateSecret(ctx context.Context, id string, overlap time.Dura
 	if err != nil {
 		return "", err
 	}
+	c.log.InfoContext(ctx, "client secret rotated", "client_id", id, "overlap", overlap.String())
 	return secret, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 )
@@ -85,6 +87,32 @@ func TestIssuer(t *testing.T) {
 			t.Errorf("%q is accepted", c.issuer)
 		case c.want != "" && !strings.Contains(err.Error(), c.want):
 			t.Errorf("%q: the error does not say %q: %v", c.issuer, c.want, err)
+		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	user := func(*http.Request) (handlers.Subject, error) { return handlers.Subject{}, nil }
+	for _, c := range []struct {
+		login handlers.Login
+		want  []string
+	}{
+		{handlers.LoginFunc(nobody), nil},
+		{handlers.LoginFunc(nil), []string{"Login"}},
+		{handlers.PasswordLogin{}, []string{"Login.Verify"}},
+		{handlers.ExistingSession{CurrentUser: user, LoginURL: "/login"}, nil},
+		{handlers.ExistingSession{CurrentUser: user, LoginURL: "https://app.example.com/login?x=y"}, nil},
+		{handlers.ExistingSession{}, []string{"Login.CurrentUser", "Login.LoginURL"}},
+		{&handlers.ExistingSession{CurrentUser: user, LoginURL: "/login"}, []string{"Login"}},
+		{handlers.ExistingSession{CurrentUser: user, LoginURL: "login"}, []string{"Login.LoginURL"}},
+		{handlers.ExistingSession{CurrentUser: user, LoginURL: "http://app.example.com/login"}, []string{"Login.LoginURL"}},
+		{handlers.ExistingSession{CurrentUser: user, LoginURL: "/login#top"}, []string{"Login.LoginURL"}},
+	} {
+		config := valid(t)
+		config.Login = c.login
+		_, err := server.New(t.Context(), config)
+		if got := fields(t, err); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: the problems are %q, want %q", c.login, got, c.want)
 		}
 	}
 }

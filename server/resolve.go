@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -46,9 +48,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	if c.Store == nil {
 		found.add("Store", "nothing", `open a database, as in bolt.Open("doorward.db")`)
 	}
-	if c.Login == nil {
-		found.add("Login", "nothing", "set handlers.ExistingSession, handlers.PasswordLogin or a handlers.LoginFunc of your own")
-	}
+	judgeLogin(c.Login, found)
 	r.resolveScopes(found)
 	r.resolveLifetimes(found)
 	r.resolveRefresh(found)
@@ -75,10 +75,43 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 			found.add(index("Proxies", i), p.String()+", so that everybody could claim any address", "write the networks of your own proxies")
 		}
 	}
-	r.name = cmp.Or(c.Pages.Name, r.site.host)
+	r.Proxies = slices.Clone(c.Proxies)
+	if r.name = cmp.Or(c.Pages.Name, r.site.host); strings.ContainsFunc(r.name, hidden) {
+		found.add("Pages.Name", quoted(r.name)+", which has characters that are not seen", "write only what people can see")
+	}
 	r.registrar = registrar{grants: grantTypes(), scopes: r.scopeNames(), algorithms: r.Keys.Algorithms, now: now}
 	r.resolveClients(found)
 	return r, found
+}
+
+// judgeLogin finds at start what would otherwise be found by the first person who
+// signs in.
+func judgeLogin(login handlers.Login, found *problems) {
+	switch l := login.(type) {
+	case nil:
+		found.add("Login", "nothing", "set handlers.ExistingSession, handlers.PasswordLogin or a handlers.LoginFunc of your own")
+	case *handlers.ExistingSession, *handlers.PasswordLogin:
+		found.add("Login", fmt.Sprintf("a pointer (%T)", l), "write the value, without &")
+	case handlers.LoginFunc:
+		if l == nil {
+			found.add("Login", "a LoginFunc that is nil", "give it a function")
+		}
+	case handlers.PasswordLogin:
+		if l.Verify == nil {
+			found.add("Login.Verify", "nothing", "set the function that judges a name and a password")
+		}
+	case handlers.ExistingSession:
+		if l.CurrentUser == nil {
+			found.add("Login.CurrentUser", "nothing", "set the function that says who is signed in")
+		}
+		u, err := url.Parse(l.LoginURL)
+		switch {
+		case l.LoginURL == "":
+			found.add("Login.LoginURL", "nothing", `write where people sign in, as in "/login"`)
+		case err != nil || u.Fragment != "" || u.Host == "" && !strings.HasPrefix(l.LoginURL, "/") || u.Host != "" && u.Scheme != "https" && !loopback(u.Hostname()):
+			found.add("Login.LoginURL", quoted(l.LoginURL), `write a path or an https URL, as in "/login"`)
+		}
+	}
 }
 
 func (r *resolvedConfig) resolveScopes(found *problems) {
@@ -183,6 +216,7 @@ func (r *resolvedConfig) resolveRefresh(found *problems) {
 func (r *resolvedConfig) resolveKeys(found *problems) {
 	known := []string{"RS256", "ES256", "EdDSA"}
 	k := &r.Keys
+	k.Algorithms = slices.Clone(k.Algorithms)
 	if len(k.Algorithms) == 0 {
 		k.Algorithms = known[:2]
 	}
