@@ -132,7 +132,7 @@ func newPerson(issuer string, transport http.RoundTripper) *person {
 	}}
 }
 
-func (w *world) person() *person { return newPerson(w.issuer, w) }
+func (s *site) person() *person { return newPerson(s.issuer, s.transport) }
 
 // open opens a page and follows where it leads within the provider.
 func (p *person) open(address string) (*reply, error) {
@@ -293,16 +293,32 @@ func (p *person) signIn(authorize, name string) (*reply, error) {
 	return answer, nil
 }
 
-// authorizeURL is the request of a client with what every client sends, changed by
-// extra: an empty value leaves a parameter out.
-func (w *world) authorizeURL(client string, extra url.Values) (address, verifier string) {
-	verifier = oauth2.GenerateVerifier()
-	return w.endpoint("authorize") + "?" + w.authorizeParams(client, verifier, extra).Encode(), verifier
+// endpoint returns the URL of an endpoint by its name, or of a path of the origin.
+func (s *site) endpoint(name string) string {
+	switch {
+	case strings.Contains(name, "://"):
+		return name
+	case strings.HasPrefix(name, "/"):
+		u, err := url.Parse(s.issuer)
+		if err != nil {
+			return name
+		}
+		return u.Scheme + "://" + u.Host + name
+	default:
+		return s.issuer + "/oauth/" + name
+	}
 }
 
-func (w *world) authorizeParams(client, verifier string, extra url.Values) url.Values {
+// authorizeURL is the request of a client with what every client sends, changed by
+// extra: an empty value leaves a parameter out.
+func (s *site) authorizeURL(client string, extra url.Values) (address, verifier string) {
+	verifier = oauth2.GenerateVerifier()
+	return s.endpoint("authorize") + "?" + s.authorizeParams(client, verifier, extra).Encode(), verifier
+}
+
+func (s *site) authorizeParams(client, verifier string, extra url.Values) url.Values {
 	params := url.Values{
-		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {w.redirectURI(client)},
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {s.redirectURI(client)},
 		"scope": {"openid profile offline_access"}, "state": {"state-1"}, "nonce": {"nonce-1"},
 		"code_challenge": {oauth2.S256ChallengeFromVerifier(verifier)}, "code_challenge_method": {"S256"},
 	}
@@ -316,16 +332,16 @@ func (w *world) authorizeParams(client, verifier string, extra url.Values) url.V
 	return params
 }
 
-func (w *world) redirectURI(client string) string {
-	if c := w.clients[client]; c != nil && len(c.RedirectURIs) > 0 {
+func (s *site) redirectURI(client string) string {
+	if c := s.clients[client]; c != nil && len(c.RedirectURIs) > 0 {
 		return c.RedirectURIs[0]
 	}
 	return "https://" + client + ".test/cb"
 }
 
 // code signs a person in and returns the code that the client got.
-func (w *world) code(p *person, client, name string, extra url.Values) (code, verifier string, err error) {
-	address, verifier := w.authorizeURL(client, extra)
+func (s *site) code(p *person, client, name string, extra url.Values) (code, verifier string, err error) {
+	address, verifier := s.authorizeURL(client, extra)
 	answer, err := p.signIn(address, name)
 	if err != nil {
 		return "", "", err
@@ -339,18 +355,18 @@ func (w *world) code(p *person, client, name string, extra url.Values) (code, ve
 
 // post sends a form to an endpoint as a client does: with its credentials in the
 // header, or its name alone when it has none. An empty client sends neither.
-func (w *world) post(endpoint, client string, fields url.Values) (*reply, error) {
+func (s *site) post(endpoint, client string, fields url.Values) (*reply, error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	sent := url.Values{}
 	for name, values := range fields {
 		sent[name] = values
 	}
-	if c := w.clients[client]; c != nil && !c.Public() {
+	if c := s.clients[client]; c != nil && !c.Public() {
 		header.Set("Authorization", basicHeader(c.ID, c.Secret))
 	} else if client != "" && !sent.Has("client_id") {
 		sent.Set("client_id", client)
 	}
-	return send(&http.Client{Transport: w}, http.MethodPost, w.endpoint(endpoint), header, sent.Encode())
+	return send(&http.Client{Transport: s.transport}, http.MethodPost, s.endpoint(endpoint), header, sent.Encode())
 }
 
 func basicHeader(id string, secret storage.Secret) string {
@@ -360,15 +376,15 @@ func basicHeader(id string, secret storage.Secret) string {
 }
 
 // exchange redeems a code.
-func (w *world) exchange(client, code, verifier string, extra url.Values) (*reply, error) {
-	return w.post("token", client, changed(url.Values{
-		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {w.redirectURI(client)}, "code_verifier": {verifier},
+func (s *site) exchange(client, code, verifier string, extra url.Values) (*reply, error) {
+	return s.post("token", client, changed(url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {s.redirectURI(client)}, "code_verifier": {verifier},
 	}, extra))
 }
 
 // refresh uses a refresh token.
-func (w *world) refresh(client, token string, extra url.Values) (*reply, error) {
-	return w.post("token", client, changed(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, extra))
+func (s *site) refresh(client, token string, extra url.Values) (*reply, error) {
+	return s.post("token", client, changed(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}, extra))
 }
 
 // changed lays extra over fields; an empty value takes a field away.

@@ -77,9 +77,9 @@ func eachBackend(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 // mustCode signs alice in and returns a code.
-func (w *world) mustCode(t testing.TB, p *person, client string) (code, verifier string) {
+func (s *site) mustCode(t testing.TB, p *person, client string) (code, verifier string) {
 	t.Helper()
-	code, verifier, err := w.code(p, client, "alice", nil)
+	code, verifier, err := s.code(p, client, "alice", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,19 +87,19 @@ func (w *world) mustCode(t testing.TB, p *person, client string) (code, verifier
 }
 
 // mustTokens signs alice in at a client.
-func (w *world) mustTokens(t testing.TB, p *person, client string) *reply {
+func (s *site) mustTokens(t testing.TB, p *person, client string) *reply {
 	t.Helper()
-	code, verifier := w.mustCode(t, p, client)
-	answer, err := w.exchange(client, code, verifier, nil)
+	code, verifier := s.mustCode(t, p, client)
+	answer, err := s.exchange(client, code, verifier, nil)
 	if err != nil || answer.status != http.StatusOK {
 		t.Fatalf("no tokens: %v, %s", err, answer)
 	}
 	return answer
 }
 
-func (w *world) works(t testing.TB, accessToken string) bool {
+func (s *site) works(t testing.TB, accessToken string) bool {
 	t.Helper()
-	answer, err := send(&http.Client{Transport: w}, http.MethodGet, w.endpoint("userinfo"), http.Header{"Authorization": {"Bearer " + accessToken}}, "")
+	answer, err := send(&http.Client{Transport: s.transport}, http.MethodGet, s.endpoint("userinfo"), http.Header{"Authorization": {"Bearer " + accessToken}}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,12 +39,11 @@ const defaultIssuer = "https://id.test"
 // world is a provider in this process, with a clock that can be moved, a store that
 // can be made to fail, and everything it logs and emits kept.
 type world struct {
-	issuer  string
+	*site
 	server  *server.Server
 	handler http.Handler
 	backend storage.Backend
 	gate    *gate
-	clients map[string]*storage.Client // the configured ones, with their secrets
 
 	offset  atomic.Int64
 	journal journal
@@ -52,6 +51,13 @@ type world struct {
 	mu       sync.Mutex
 	events   []handlers.Event
 	disabled map[string]bool
+}
+
+// site is a provider as its clients know it.
+type site struct {
+	issuer    string
+	clients   map[string]*storage.Client // with their secrets
+	transport http.RoundTripper          // reaches it
 }
 
 // people may sign in; the values are their passwords.
@@ -91,7 +97,8 @@ func cast() []storage.Client {
 
 // newWorld makes a world. The caller closes it.
 func newWorld(p plan) (*world, error) {
-	w := &world{issuer: p.issuer, clients: map[string]*storage.Client{}, disabled: map[string]bool{}}
+	w := &world{site: &site{issuer: p.issuer, clients: map[string]*storage.Client{}}, disabled: map[string]bool{}}
+	w.transport = w
 	if w.issuer == "" {
 		w.issuer = defaultIssuer
 	}
@@ -156,22 +163,6 @@ func start(t testing.TB, p plan) *world {
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
 
 func (w *world) advance(d time.Duration) { w.offset.Add(int64(d)) }
-
-// endpoint returns the URL of an endpoint by its name, or of a path of the origin.
-func (w *world) endpoint(name string) string {
-	switch {
-	case strings.Contains(name, "://"):
-		return name
-	case strings.HasPrefix(name, "/"):
-		u, err := url.Parse(w.issuer)
-		if err != nil {
-			return name
-		}
-		return u.Scheme + "://" + u.Host + name
-	default:
-		return w.issuer + "/oauth/" + name
-	}
-}
 
 func verifyPassword(_ context.Context, username, password string) (handlers.Subject, error) {
 	if right, known := people[username]; !known || right != password {
