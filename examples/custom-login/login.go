@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	_ "embed"
-	"errors"
 	"fmt"
 	"html/template"
 	"log"
@@ -65,12 +64,17 @@ func newLogin(accounts map[string]account, send func(user, code string)) *login 
 	return &login{accounts: accounts, send: send, now: time.Now, pending: map[string]*secondStep{}}
 }
 
-// What people are told. A wrong name and a wrong password look the same, or the
-// page would tell strangers who has an account.
-var (
-	errPassword = errors.New("This name and password do not belong together. Please try again.")
-	errCode     = errors.New("This is not the code that was sent. Please try again.")
-	errStale    = errors.New("The code is too old, or was wrong too often. Please sign in again.")
+// told is an error in the words that people read.
+type told string
+
+func (t told) Error() string { return string(t) }
+
+// A wrong name and a wrong password look the same, or the page would tell strangers
+// who has an account.
+const (
+	errPassword told = "This name and password do not belong together. Please try again."
+	errCode     told = "This is not the code that was sent. Please try again."
+	errStale    told = "The code is too old, or was wrong too often. Please sign in again."
 )
 
 // serve is the whole login: GET shows the step that is due, POST judges what was
