@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"html/template"
 	"log"
+	"maps"
 	"math/big"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 const (
 	codeLife  = 5 * time.Minute
 	codeTries = 5
+	codeSends = 3 // codes an account is sent within codeLife
 )
 
 // account is a person that may sign in. Yours come from your own tables.
@@ -49,6 +52,7 @@ type login struct {
 
 	mu      sync.Mutex
 	pending map[string]*secondStep // by Interaction.ID
+	sent    map[string][]time.Time // by user: when codes were sent
 }
 
 // secondStep waits for a code. It lives in memory: after a restart people begin
@@ -61,7 +65,7 @@ type secondStep struct {
 }
 
 func newLogin(accounts map[string]account, send func(user, code string)) *login {
-	return &login{accounts: accounts, send: send, now: time.Now, pending: map[string]*secondStep{}}
+	return &login{accounts: accounts, send: send, now: time.Now, pending: map[string]*secondStep{}, sent: map[string][]time.Time{}}
 }
 
 // told is an error in the words that people read.
@@ -75,6 +79,7 @@ const (
 	errPassword told = "This name and password do not belong together. Please try again."
 	errCode     told = "This is not the code that was sent. Please try again."
 	errStale    told = "The code is too old, or was wrong too often. Please sign in again."
+	errMany     told = "Several codes were sent already. Please wait some minutes and sign in again."
 )
 
 // serve is the whole login: GET shows the step that is due, POST judges what was
@@ -99,7 +104,8 @@ func (l *login) serve(w http.ResponseWriter, r *http.Request, in *handlers.Inter
 }
 
 // checkPassword is the first step. When it succeeds the code is sent and the
-// second step is due.
+// second step is due. A login for the open Web also slows down who tries many
+// passwords, as handlers.PasswordLogin does.
 func (l *login) checkPassword(interaction, name, password string) error {
 	person, known := l.accounts[name]
 	if !known {
@@ -108,20 +114,28 @@ func (l *login) checkPassword(interaction, name, password string) error {
 	if bcrypt.CompareHashAndPassword(person.password, []byte(password)) != nil || !known {
 		return errPassword
 	}
+	return l.sendCode(interaction, name)
+}
+
+// sendCode begins the second step. An account is sent a few codes only, or who
+// knows the password could begin again and again until a guess is right.
+func (l *login) sendCode(interaction, user string) error {
 	number, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
 	if err != nil {
 		return err
 	}
-	step := &secondStep{user: name, code: fmt.Sprintf("%06d", number), until: l.now().Add(codeLife)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id, old := range l.pending {
-		if l.now().After(old.until) {
-			delete(l.pending, id)
-		}
+	now := l.now()
+	maps.DeleteFunc(l.pending, func(_ string, old *secondStep) bool { return now.After(old.until) })
+	l.sent[user] = slices.DeleteFunc(l.sent[user], func(at time.Time) bool { return now.Sub(at) > codeLife })
+	if len(l.sent[user]) >= codeSends {
+		return errMany
 	}
+	l.sent[user] = append(l.sent[user], now)
+	step := &secondStep{user: user, code: fmt.Sprintf("%06d", number), until: now.Add(codeLife)}
 	l.pending[interaction] = step
-	l.send(name, step.code)
+	l.send(user, step.code)
 	return nil
 }
 

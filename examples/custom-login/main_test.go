@@ -160,8 +160,12 @@ func TestCodes(t *testing.T) {
 		t.Errorf("the right code after too many wrong ones: %v", err)
 	}
 	begin()
+	if err := l.checkPassword("j", "alice", "wonderland"); !errors.Is(err, errMany) {
+		t.Errorf("a code more than an account is sent: %v", err)
+	}
 	now = now.Add(codeLife + time.Second)
 	if _, err := l.checkCode("i", sent); !errors.Is(err, errStale) {
 		t.Errorf("an old code: %v", err)
 	}
+	begin()
 }
