@@ -1,0 +1,131 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
+)
+
+// A person who signs out in one tab while another one is on its way must not be
+// signed in again by it.
+func TestASessionThatEndedIsNotRevived(t *testing.T) {
+	w := newWorld(t, options{})
+	ctx := t.Context()
+	var session *storage.Session
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	err := w.store.Do(ctx, func(ctx context.Context) (err error) {
+		_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := w.h.session(ctx, session.Key)
+	if err != nil || p.ID != "u1" {
+		t.Fatalf("the session is %+v, %v", p, err)
+	}
+	if err := w.h.sessions.Delete(ctx, session.Key); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * seenEvery)
+	err = w.store.Do(ctx, func(ctx context.Context) error { return w.h.still(ctx, p) })
+	if !errors.Is(err, errSignedOut) {
+		t.Errorf("the use of a session that ended is noted: %v", err)
+	}
+	if again, err := w.h.session(ctx, session.Key); err != nil || !again.nobody() {
+		t.Errorf("the session is back: %+v, %v", again, err)
+	}
+}
+
+// A consent that is written by a request which is overtaken by a disconnect
+// counts for nothing.
+func TestConsentOfAnOlderEpoch(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	b.signIn("alice")
+	place := b.get(w.authorize("notes")).to(t)
+	b.post(place+"?step=consent", decide("allow")).answer(t, "https://notes.example/cb")
+	b.get(w.authorize("notes")).answer(t, "https://notes.example/cb")
+	if err := w.h.epochs.Raise(t.Context(), w.h.epochs.OfApp("sub-alice", "notes"), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	b.get(b.get(w.authorize("notes")).to(t)).shows(t, http.StatusOK, "Allow")
+}
+
+func TestOneAddressTriesOnlySoMuch(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	for i := range defaultLimit * addressFactor {
+		b.post(place, url.Values{"username": {fmt.Sprint("user", i)}, "password": {"wrong"}}).shows(t, http.StatusUnprocessableEntity)
+	}
+	b.post(place, url.Values{"username": {"another"}, "password": {"wrong"}}).shows(t, http.StatusTooManyRequests)
+	w.advance(guessWindow)
+	b.post(place, alice()).answer(t, "https://own.example/cb")
+}
+
+func TestHintSpeaksOfOneSession(t *testing.T) {
+	at := func(subject, session string) present {
+		return present{Subject: Subject{ID: subject, SessionID: session}}
+	}
+	for _, c := range []struct {
+		hint *engine.Hint
+		p    present
+		want bool
+	}{
+		{&engine.Hint{Subject: "a", SessionID: "1"}, at("a", "1"), true},
+		{&engine.Hint{Subject: "a", SessionID: "1"}, at("a", "2"), false},
+		{&engine.Hint{Subject: "a", SessionID: "1"}, at("b", "1"), false},
+		{&engine.Hint{Subject: "a"}, at("a", "2"), true}, // a host without session IDs
+		{&engine.Hint{Subject: "a"}, at("b", ""), false},
+		{nil, at("a", "1"), false},
+	} {
+		if got := (&farewell{hint: c.hint}).speaksOf(c.p); got != c.want {
+			t.Errorf("hint %+v of %+v: %v", c.hint, c.p, got)
+		}
+	}
+}
+
+// OpenID Connect Discovery §3, RFC 8414 §2
+func TestMetadataTellsWhatIsMounted(t *testing.T) {
+	w := newWorld(t, options{})
+	get := func(at Endpoints) map[string]any {
+		serve, err := w.h.Metadata(at, []string{"openid"}, []string{"urn:x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := httptest.NewRecorder()
+		serve(rec, httptest.NewRequest(http.MethodGet, "/.well-known/openid-configuration", nil))
+		if rec.Header().Get("Access-Control-Allow-Origin") != "*" || rec.Header().Get("ETag") == "" {
+			t.Errorf("the headers are %v", rec.Header())
+		}
+		var doc map[string]any
+		if err := json.Unmarshal(rec.Body.Bytes(), &doc); err != nil {
+			t.Fatal(err)
+		}
+		return doc
+	}
+	doc := get(Endpoints{Authorize: "https://id.example/a", Token: "https://id.example/t", Introspect: "https://id.example/i"})
+	if doc["issuer"] != w.url || doc["authorization_endpoint"] != "https://id.example/a" || doc["authorization_response_iss_parameter_supported"] != true {
+		t.Errorf("the document is %v", doc)
+	}
+	for _, absent := range []string{"end_session_endpoint", "revocation_endpoint", "revocation_endpoint_auth_methods_supported", "jwks_uri"} {
+		if _, ok := doc[absent]; ok {
+			t.Errorf("%s is told and not mounted", absent)
+		}
+	}
+	for _, printed := range []string{"request_parameter_supported", "request_uri_parameter_supported", "claims_parameter_supported", "require_request_uri_registration"} {
+		if v, ok := doc[printed].(bool); !ok || v {
+			t.Errorf("%s is %v; left out it would mean something else", printed, doc[printed])
+		}
+	}
+}
