@@ -43,7 +43,9 @@ type Config struct {
 	Clients []storage.Client
 
 	// Scopes are the scopes that clients may be registered for, beside openid
-	// and offline_access. The description is shown on the consent page.
+	// and offline_access. The description is shown on the consent page. The
+	// claims of OpenID Connect Core §5.4 are released by profile, email, address
+	// and phone, which are listed here as any other.
 	Scopes []Scope
 
 	// DefaultAudience is the aud of access tokens when nothing else says.
