@@ -129,3 +129,38 @@ func TestMetadataTellsWhatIsMounted(t *testing.T) {
 		}
 	}
 }
+
+// Revoking a person or a session, by an operator say, ends it in the browser too.
+func TestRevokedSessionsEnd(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	silent := func() string {
+		return b.get(w.authorize("own", "prompt", "none")).answer(t, "https://own.example/cb").Get("error")
+	}
+	b.signIn("alice")
+	if got := silent(); got != "" {
+		t.Fatalf("after the sign-in: %s", got)
+	}
+	if err := w.h.engine.RevokeSubject(t.Context(), "sub-alice"); err != nil {
+		t.Fatal(err)
+	}
+	if got := silent(); got != "login_required" {
+		t.Errorf("after the person was revoked: %q", got)
+	}
+	b.signIn("alice")
+	sessions, _, err := w.h.sessions.List(t.Context(), storage.IndexSubject, w.store.SubjectKey("sub-alice"), storage.Page{Descending: true})
+	if err != nil || len(sessions) == 0 {
+		t.Fatalf("the sessions are %v, %v", sessions, err)
+	}
+	if got := silent(); got != "" {
+		t.Fatalf("after a new sign-in: %s", got)
+	}
+	for _, s := range sessions {
+		if err := w.h.engine.RevokeSession(t.Context(), s.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := silent(); got != "login_required" {
+		t.Errorf("after the session was revoked: %q", got)
+	}
+}

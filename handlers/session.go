@@ -45,7 +45,17 @@ func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error
 
 // session returns who is signed in by one of our own sessions.
 func (h *Handlers) session(ctx context.Context, key string) (present, error) {
-	s, err := h.sessions.Get(ctx, key)
+	var s *storage.Session
+	err := h.store.Do(ctx, func(ctx context.Context) (err error) {
+		if s, err = h.sessions.Get(ctx, key); err != nil {
+			return err
+		}
+		now, err := h.sessionStamp(ctx, s.Subject, s.ID)
+		if err == nil && now != s.Stamp {
+			return storage.ErrNotFound // the person or the session was revoked
+		}
+		return err
+	})
 	if errors.Is(err, storage.ErrNotFound) {
 		return present{}, nil
 	}
@@ -56,6 +66,21 @@ func (h *Handlers) session(ctx context.Context, key string) (present, error) {
 	return present{session: s, Subject: Subject{
 		ID: s.Subject, Name: s.Name, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
 	}}, nil
+}
+
+// sessionStamp returns the epochs that a session depends on.
+func (h *Handlers) sessionStamp(ctx context.Context, subject, sessionID string) (storage.Stamp, error) {
+	person, session := h.epochs.OfSubject(subject), h.epochs.OfSession(sessionID)
+	err := h.store.Load(ctx, h.epochs.Ref(person), h.epochs.Ref(session))
+	if err != nil {
+		return storage.Stamp{}, err
+	}
+	var stamp storage.Stamp
+	if stamp.Subject, err = h.epochs.At(ctx, person); err != nil {
+		return storage.Stamp{}, err
+	}
+	stamp.Session, err = h.epochs.At(ctx, session)
+	return stamp, err
 }
 
 // signIn makes a session of ours in the unit of work of ctx, ends the one the
@@ -78,10 +103,14 @@ func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject) (Subj
 			return s, nil, "", err
 		}
 	}
+	stamp, err := h.sessionStamp(ctx, s.ID, s.SessionID)
+	if err != nil {
+		return s, nil, "", err
+	}
 	token := opaque.NewToken(browserPrefix, now)
 	key, _ := opaque.TokenKey(browserPrefix, token) // just made, so it has the form
 	session := &storage.Session{
-		Key: key, ID: s.SessionID, Subject: s.ID, Name: s.Name, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
+		Key: key, ID: s.SessionID, Subject: s.ID, Name: s.Name, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org, Stamp: stamp,
 		UserAgent: clipped(r.UserAgent(), maxAgent), SeenAt: now, EndsAt: now.Add(h.config.Lifetimes.SessionAbsolute),
 	}
 	h.extend(session, now)

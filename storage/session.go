@@ -14,6 +14,9 @@ type Session struct {
 	AMR       []string  `json:"amr,omitempty"`
 	Org       string    `json:"org,omitempty"`
 	UserAgent string    `json:"user_agent,omitempty"`
+	// Stamp holds the epochs of the person and of the session that it was made
+	// under; it is valid only while both are still the same.
+	Stamp     Stamp     `json:"stamp,omitzero"`
 	SeenAt    time.Time `json:"seen_at"`    // hourly
 	ExpiresAt time.Time `json:"expires_at"` // the nearer of idle and absolute end
 	EndsAt    time.Time `json:"ends_at"`    // absolute end

@@ -189,10 +189,13 @@ func (s *Set) Render(w io.Writer, site Site, p Page) error {
 	return err
 }
 
-// Policy is the Content-Security-Policy of every page. It has no form-action:
+// Policy is the Content-Security-Policy of the pages. It has no form-action:
 // browsers apply that to the redirects that follow a form and would break the way
 // back to the client.
-const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// scriptPolicy allows the one page that has a script to load it.
+const scriptPolicy = Policy + "; script-src 'self'"
 
 // Serve answers with a page and headers that keep it from being framed, cached or
 // leaked.
@@ -204,6 +207,9 @@ func (s *Set) Serve(w http.ResponseWriter, status int, site Site, p Page) error 
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", Policy)
+	if _, ok := p.(FormPost); ok {
+		h.Set("Content-Security-Policy", scriptPolicy)
+	}
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	_, err := out.WriteTo(w)
