@@ -40,7 +40,7 @@ func check(ctx context.Context, where settings.Where) error {
 	found := settings.Merge(loaded, dryRun(ctx, s))
 	if s.TLS() && loaded == nil {
 		if _, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
-			found = settings.Merge(s.Problem("tls", err.Error(), "write the PEM files of a certificate and its key"), found)
+			found = settings.Merge(s.Problem("tls", "", err.Error()+"; write the PEM files of a certificate and its key"), found)
 		}
 	}
 	return found

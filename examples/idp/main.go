@@ -90,7 +90,7 @@ func run(ctx context.Context, s streams, signals <-chan os.Signal, args []string
 	}()
 	var line commandLine
 	parser, err := kong.New(&line, kong.Name("idp"), kong.Writers(s.out, s.err), kong.Exit(func(code int) { panic(leave(code)) }),
-		kong.Description("An identity provider in one binary."), kong.UsageOnError(),
+		kong.Description("An identity provider in one binary. Without a command it serves; idp serve --help lists the flags for that."), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		fmt.Fprintln(s.err, "idp:", err)

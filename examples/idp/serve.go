@@ -37,7 +37,7 @@ type serveCommand struct {
 func (c *serveCommand) Run(x *call) error {
 	s, err := settings.Load(settings.Flags{Where: x.where, Serving: c.Serving})
 	if err != nil {
-		return &startError{[]error{err}}
+		return &startError{[]error{settings.Merge(err, dryRun(x.ctx, s))}}
 	}
 	log := newLog(x.streams.err, s)
 	h, err := openHouse(x.ctx, s, log)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -139,6 +140,10 @@ func (p *provider) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
+// tokenLike is what names something that only its owner should be able to name; its
+// beginning is the time it was made.
+var tokenLike = regexp.MustCompile(`(dw[a-z]_[A-Za-z0-9_-]{8})[A-Za-z0-9_-]+`)
+
 // accessLog writes one line for each request. The query stays out of it: it holds
 // codes and states.
 func accessLog(next http.Handler, proxies []netip.Prefix, log *slog.Logger) http.Handler {
@@ -147,7 +152,7 @@ func accessLog(next http.Handler, proxies []netip.Prefix, log *slog.Logger) http
 		counted := &countedWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(counted, r)
 		attrs := []slog.Attr{
-			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", counted.status),
+			slog.String("method", r.Method), slog.String("path", tokenLike.ReplaceAllString(r.URL.Path, "$1…")), slog.Int("status", counted.status),
 			slog.Int64("bytes", counted.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)), slog.String("from", from(r, proxies)),
 		}
 		if id := counted.Header().Get("X-Request-Id"); id != "" {

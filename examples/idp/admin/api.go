@@ -40,9 +40,31 @@ type Status struct {
 	Issuer string `json:"issuer"`
 }
 
+// View is a client as it is shown: when its secrets were made and end, and nothing
+// of what only the server needs.
+type View struct {
+	storage.Client
+	Secrets     []SecretDates `json:"secrets,omitempty"`
+	Incarnation string        `json:"incarnation,omitempty"` // always empty
+}
+
+// SecretDates are the dates of one secret.
+type SecretDates struct {
+	CreatedAt time.Time `json:"created_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+func view(c storage.Client) View {
+	v := View{Client: c}
+	for _, s := range c.Secrets {
+		v.Secrets = append(v.Secrets, SecretDates{s.CreatedAt, s.ExpiresAt})
+	}
+	return v
+}
+
 // Client is a registered client with where it comes from.
 type Client struct {
-	storage.Client
+	View
 	Configured bool `json:"configured,omitempty"` // stands in the configuration file
 }
 
@@ -56,7 +78,7 @@ type NewClient struct {
 
 // MadeClient is a client with the secret that was made for it, shown this once.
 type MadeClient struct {
-	storage.Client
+	View
 	Secret storage.Secret `json:"client_secret,omitempty"`
 }
 
@@ -114,7 +136,8 @@ func (a answer) err() error {
 	return errors.New(a.Text)
 }
 
-// farError is an error of the other side.
+// farError is an error with a text of its own that keeps what it is, as one of the
+// other side.
 type farError struct {
 	text string
 	is   error
@@ -127,12 +150,13 @@ func (e *farError) Unwrap() error { return e.is }
 // one problem a line.
 func Text(err error) string {
 	var lines []string
+	words := strings.NewReplacer("Config.Scopes", "scopes of the configuration file", "choose another, or Update that one", "choose another, or remove that one first")
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimSuffix(line, "\n")
 		for _, prefix := range []string{"server: ", "accounts: ", "storage: ", "admin: ", "bolt: ", "invalid: "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
-		lines = append(lines, line)
+		lines = append(lines, words.Replace(line))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -140,7 +164,7 @@ func Text(err error) string {
 // noClient says which client is missing.
 func noClient(err error, id string) error {
 	if errors.Is(err, storage.ErrNotFound) {
-		return fmt.Errorf("admin: there is no client %q; `idp client list` shows all: %w", id, storage.ErrNotFound)
+		return &farError{fmt.Sprintf("admin: there is no client %q; `idp client list` shows all", id), storage.ErrNotFound}
 	}
 	return err
 }

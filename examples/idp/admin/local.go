@@ -34,7 +34,7 @@ func (l *Local) AddClient(ctx context.Context, c NewClient) (MadeClient, error) 
 		client.Secrets = []storage.ClientSecret{{Hash: c.SecretHash, CreatedAt: l.Server.Store().Now()}}
 	}
 	made, secret, err := l.Server.Clients().Create(ctx, client)
-	return MadeClient{made, secret}, err
+	return MadeClient{view(made), secret}, err
 }
 
 // Clients returns all clients by their ID.
@@ -46,7 +46,7 @@ func (l *Local) Clients(ctx context.Context) ([]Client, error) {
 			return nil, err
 		}
 		for _, c := range clients {
-			all = append(all, Client{c, l.Server.Clients().Configured(c.ID)})
+			all = append(all, Client{view(c), l.Server.Clients().Configured(c.ID)})
 		}
 		if next == "" {
 			return all, nil
@@ -58,7 +58,7 @@ func (l *Local) Clients(ctx context.Context) ([]Client, error) {
 // Client returns one client.
 func (l *Local) Client(ctx context.Context, id string) (Client, error) {
 	c, err := l.Server.Clients().Get(ctx, id)
-	return Client{c, l.Server.Clients().Configured(id)}, noClient(err, id)
+	return Client{view(c), l.Server.Clients().Configured(id)}, noClient(err, id)
 }
 
 // RotateSecret gives a client a new secret; the one before stays valid for overlap.
@@ -73,7 +73,7 @@ func (l *Local) RotateSecret(ctx context.Context, id string, overlap time.Durati
 		}
 	}
 	c, err := l.Server.Clients().Get(ctx, id)
-	return MadeClient{c, secret}, err
+	return MadeClient{view(c), secret}, err
 }
 
 // RemoveClient removes a client and everything it holds.

@@ -14,7 +14,7 @@ var claimHints = map[string]string{
 	"sub":     "the person, for ever",
 	"iss":     "who says so",
 	"aud":     "whom it is said to",
-	"nonce":   "ties the token to this sign-in",
+	"nonce":   "ties the token to this sign-in; verified",
 	"sid":     "the session at the provider",
 	"at_hash": "ties the token to the access token",
 	"amr":     "how the person signed in",

@@ -54,7 +54,7 @@ func readClient(r *reader, at string, node *yaml.Node, beside func(string) strin
 	if e.SecretFile != "" {
 		body, err := readBounded(beside(e.SecretFile))
 		if err != nil {
-			add("client_secret_file", err.Error(), "write the path of a file that can be read")
+			add("client_secret_file", "", err.Error()+"; write the path of a file that can be read")
 		}
 		client.Secret = storage.Secret(strings.TrimRight(string(body), "\r\n"))
 	}
@@ -86,7 +86,7 @@ func ReadClient(in io.Reader, name string) (storage.Client, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(body, &doc); err != nil {
 		line, text := syntax(err)
-		found.add(line, "client", text, "correct the JSON or YAML there")
+		found.add(line, "client", "", text+"; correct the JSON or YAML there")
 		return storage.Client{}, found
 	}
 	if len(doc.Content) == 0 {

@@ -94,7 +94,7 @@ const maxFile = 8 << 20
 func document(path string, found *Problems) *yaml.Node {
 	body, err := readBounded(path)
 	if err != nil {
-		found.add(0, "configuration file", err.Error(), "write the path of a file that can be read")
+		found.addError(0, "configuration file", err, "write the path of a file that can be read")
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(body))
@@ -104,7 +104,7 @@ func document(path string, found *Problems) *yaml.Node {
 		return nil
 	case err != nil:
 		line, text := syntax(err)
-		found.add(line, path, text, "correct the YAML there; values with : or # need quotes")
+		found.add(line, "YAML", "", text+"; correct it there; values with : or # need quotes")
 		return nil
 	}
 	if decoder.Decode(&second) == nil {
@@ -196,7 +196,7 @@ func (s *Settings) secret(field, path string, found *Problems) {
 	body = bytes.TrimSpace(body)
 	switch {
 	case err != nil:
-		found.add(s.at.line(field), field, err.Error(), "write the path of a file that can be read")
+		found.addError(s.at.line(field), field, err, "write the path of a file that can be read")
 	case len(body) < 32:
 		found.add(s.at.line(field), field, strconv.Itoa(len(body))+" bytes in it", "put at least 32 random bytes there, as from: openssl rand -base64 48")
 	default:
@@ -282,7 +282,7 @@ func (s *Settings) takeUser(r *reader, at string, node *yaml.Node, beside func(s
 	if e.PasswordFile != "" {
 		body, err := readBounded(beside(e.PasswordFile))
 		if err != nil {
-			r.add(r.at.line(at+".password_file"), at+".password_file", err.Error(), "write the path of a file that can be read")
+			r.found.addError(r.at.line(at+".password_file"), at+".password_file", err, "write the path of a file that can be read")
 			return
 		}
 		d.Password = storage.Secret(strings.TrimRight(string(body), "\r\n"))

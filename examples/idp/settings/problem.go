@@ -50,6 +50,11 @@ func (p *Problems) add(line int, field, found, want string) {
 	p.List = append(p.List, Problem{Line: line, Field: field, Found: found, Want: want})
 }
 
+// addError notes an error of the system.
+func (p *Problems) addError(line int, field string, err error, want string) {
+	p.add(line, field, "", err.Error()+"; "+want)
+}
+
 func (p *Problems) sort() {
 	slices.SortStableFunc(p.List, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 }
@@ -134,9 +139,7 @@ var clientLabel = regexp.MustCompile(` "[^"]*": `)
 
 // line returns where a field stands, or what holds it; 0 when it is not in the file.
 func (p places) line(field string) int {
-	path := clientLabel.ReplaceAllString(field, ".")
-	path = strings.ReplaceAll(path, ": ", ".")
-	for path != "" {
+	for path := pathOf(field); path != ""; {
 		if n := p[path]; n > 0 {
 			return n
 		}
@@ -147,6 +150,18 @@ func (p places) line(field string) int {
 		path = path[:at]
 	}
 	return 0
+}
+
+// pathOf is a field without the label of its client: clients[0] "web": scope is
+// clients[0].scope.
+func pathOf(field string) string {
+	return strings.ReplaceAll(clientLabel.ReplaceAllString(field, "."), ": ", ".")
+}
+
+// sameField says that two problems are about one value, or one about a part of it.
+func sameField(a, b string) bool {
+	a, b = pathOf(a), pathOf(b)
+	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
 }
 
 // wrong is an error of a value that can't be read.

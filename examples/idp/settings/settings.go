@@ -74,7 +74,7 @@ type Where struct {
 type Serving struct {
 	Listen    string `help:"Address to listen on; port 0 takes a free one. Default: localhost:8080." placeholder:"HOST:PORT" env:"DOORWARD_LISTEN"`
 	Prefix    string `help:"Path of the endpoints under the issuer. Default: /oauth." placeholder:"PATH" env:"DOORWARD_PREFIX"`
-	Name      string `help:"Name of the product on every page. Default: the issuer's host." placeholder:"NAME" env:"DOORWARD_NAME"`
+	Name      string `help:"Name of the product on every page. Default: Doorward, or with a configuration file the issuer's host." placeholder:"NAME" env:"DOORWARD_NAME"`
 	TLSCert   string `name:"tls-cert" help:"Certificate chain, PEM." placeholder:"FILE" env:"DOORWARD_TLS_CERT"`
 	TLSKey    string `name:"tls-key" help:"Private key, PEM." placeholder:"FILE" env:"DOORWARD_TLS_KEY"`
 	Demo      *bool  `help:"Demo user, client and application. Default: only without a configuration file." negatable:"" env:"DOORWARD_DEMO"`
@@ -122,18 +122,12 @@ func Merge(loaded, explained error) error {
 	}
 	all := &Problems{File: first.File, List: slices.Clone(first.List)}
 	for _, p := range second.List {
-		if !slices.ContainsFunc(first.List, func(q Problem) bool { return entry(p.Field) == entry(q.Field) }) {
+		if !slices.ContainsFunc(first.List, func(q Problem) bool { return sameField(p.Field, q.Field) }) {
 			all.List = append(all.List, p)
 		}
 	}
 	all.sort()
 	return all
-}
-
-// entry is the part of the file that a field belongs to: clients[0] of
-// clients[0] "web": scope.
-func entry(field string) string {
-	return field[:len(field)-len(strings.TrimLeft(field, "abcdefghijklmnopqrstuvwxyz_0123456789[]"))]
 }
 
 // overlay lays what flags and environment say over the file.
@@ -164,6 +158,9 @@ func (s *Settings) overlay(f Flags, found *Problems) {
 func (s *Settings) finish(found *Problems) {
 	if s.Store == "" {
 		s.Store = defaultStore
+	}
+	if s.Name == "" && len(s.Paths) == 0 {
+		s.Name = "Doorward"
 	}
 	if (s.Cert == "") != (s.Key == "") {
 		found.add(s.at.line("tls"), "tls", "one of cert and key without the other", "write both, or neither behind a proxy that ends TLS")

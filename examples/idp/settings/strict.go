@@ -16,7 +16,6 @@ import (
 type reader struct {
 	at    places
 	found *Problems
-	base  string // stands before every path
 }
 
 // leaf is a value that reads itself from a node.
@@ -31,7 +30,7 @@ func (r *reader) read(path string, node *yaml.Node, into reflect.Value) {
 		node = node.Alias
 	}
 	if path != "" {
-		r.at[r.base+path] = node.Line
+		r.at[path] = node.Line
 	}
 	if node.Tag == "!!null" {
 		return // as if it was not there
@@ -96,11 +95,11 @@ func (r *reader) readStruct(path string, node *yaml.Node, value reflect.Value) {
 		seen[key.Value] = key.Line
 		field, ok := fieldOf(value, key.Value)
 		if !ok {
-			r.add(key.Line, name, "a key that is not known", "write one of "+strings.Join(names(value.Type()), ", ")+nearest(key.Value, names(value.Type())))
+			r.add(key.Line, name, "a key that is not known", advise(key.Value, names(value.Type())))
 			continue
 		}
 		r.read(name, child, field.Addr())
-		r.at[r.base+name] = key.Line
+		r.at[name] = key.Line
 	}
 }
 
@@ -115,7 +114,7 @@ func (r *reader) note(path string, node *yaml.Node, err error) {
 	}
 }
 
-func (r *reader) add(line int, path, found, want string) { r.found.add(line, r.base+path, found, want) }
+func (r *reader) add(line int, path, found, want string) { r.found.add(line, path, found, want) }
 
 // fieldOf returns the field whose json tag is name, those of embedded structs too.
 func fieldOf(value reflect.Value, name string) (reflect.Value, bool) {
@@ -157,18 +156,18 @@ func tagName(field reflect.StructField) string {
 	return name
 }
 
-// nearest suggests the name that was probably meant.
-func nearest(wrote string, names []string) string {
+// advise names the key that was probably meant, or all of them.
+func advise(wrote string, names []string) string {
 	best, least := "", max(len(wrote)/3, 1)+1
 	for _, name := range names {
 		if d := distance(wrote, name); d < least {
 			best, least = name, d
 		}
 	}
-	if best == "" {
-		return ""
+	if best != "" {
+		return "write " + best
 	}
-	return " (" + strconv.Quote(best) + "?)"
+	return "write one of " + strings.Join(names, ", ")
 }
 
 // distance is how many letters differ (Levenshtein).
