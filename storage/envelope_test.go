@@ -28,7 +28,7 @@ func TestSecretCanBeRotated(t *testing.T) {
 
 	applies := w.backend.applies
 	for range 2 { // the second time there is nothing left to do
-		if s, err = withSecrets(second, first); err != nil {
+		if _, err = withSecrets(second, first); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -138,7 +138,7 @@ func parseArgon(hash string) (argon, error) {
 	}
 	settings := strings.Split(parts[3], ",")
 	if len(settings) != 3 {
-		return argon{}, fmt.Errorf("%w: expected the settings m=..,t=..,p=..", ErrHash)
+		return argon{}, fmt.Errorf("%w: expected m=..,t=..,p=.. as the settings", ErrHash)
 	}
 	var numbers [3]uint64
 	for i, name := range []string{"m", "t", "p"} {
