@@ -206,6 +206,14 @@ func TestCommandsWorkWhileTheServerRunsAndWhenItDoesNot(t *testing.T) {
 	must(t, "", with("user", "disable", "alice")...)
 	b.post(r.issuer+"/demo/refresh").sees("The refresh was refused", "invalid_grant")
 	b.sees("Userinfo was refused")
+	must(t, "", with("user", "enable", "alice")...)
+	b.post(r.issuer + "/demo/refresh").sees("The refresh was refused") // what has ended stays so
+	b = newBrowser(t)
+	b.get(r.issuer+"/demo").submit().submit("username", "alice", "password", "alices password").sees("Hello, Alice") // consent is remembered
+	must(t, "another password\n", with("user", "reset-password", "alice", "--password-stdin")...)
+	b.post(r.issuer+"/demo/refresh").sees("The refresh was refused", "invalid_grant")
+	b.post(r.issuer + "/demo/login").sees("Username") // the session at the provider has ended too
+	must(t, "", with("user", "disable", "alice")...)
 	mustFail(t, exitFailed, "the server that runs on", with("user", "list", "--issuer", "https://other.example")...)
 	mustFail(t, exitFailed, `there is no such user: "nobody"`, with("user", "disable", "nobody")...)
 	mustFail(t, exitFailed, "redirect_uris[0]", with("client", "add", "bad", "--redirect-uri", "http://bad.example/cb")...)

@@ -94,21 +94,27 @@ func TestUnknownNamesTakeTheTimeOfWrongPasswords(t *testing.T) {
 	if _, err := a.SetDisabled(t.Context(), "gone", true); err != nil {
 		t.Fatal(err)
 	}
-	median := func(login, password string) time.Duration {
-		var took []time.Duration
-		for range 7 {
+	// The least of several tries, taken in turns, says what the work costs on a
+	// machine that is busy with something else. An answer without the work would be a
+	// thousand times faster.
+	tries := map[string]string{
+		"alice": "not her password", "nobody": "x password", "nobody@example.com": "x password",
+		"carol": "not her password", "gone": "password of gone",
+	}
+	least := map[string]time.Duration{}
+	for range 7 {
+		for login, password := range tries {
 			began := time.Now()
 			if _, err := a.Verify(t.Context(), login, password); !errors.Is(err, handlers.ErrWrongPassword) {
 				t.Fatal(err)
 			}
-			took = append(took, time.Since(began))
+			if took := time.Since(began); least[login] == 0 || took < least[login] {
+				least[login] = took
+			}
 		}
-		slices.Sort(took)
-		return took[len(took)/2]
 	}
-	wrong := median("alice", "not her password")
-	for login, password := range map[string]string{"nobody": "x password", "carol": "not her password", "gone": "password of gone", "nobody@example.com": "x password"} {
-		if took := median(login, password); took < wrong/3 || took > wrong*3 {
+	for login, took := range least {
+		if wrong := least["alice"]; took < wrong/5 || took > wrong*5 {
 			t.Errorf("%s takes %v, a wrong password %v", login, took, wrong)
 		}
 	}

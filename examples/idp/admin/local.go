@@ -91,29 +91,43 @@ func (l *Local) AddUser(ctx context.Context, u NewUser) (MadeUser, error) {
 func (l *Local) Users(ctx context.Context) ([]accounts.User, error) { return l.Accounts.List(ctx) }
 
 // SetDisabled shuts a person out, at once and everywhere, or lets them in again.
-func (l *Local) SetDisabled(ctx context.Context, username string, disabled bool) (accounts.User, error) {
-	u, err := l.Accounts.SetDisabled(ctx, username, disabled)
-	if err != nil || !disabled {
-		return u, err
-	}
-	return u, l.Server.RevokeSubject(ctx, u.ID)
+func (l *Local) SetDisabled(ctx context.Context, username string, disabled bool) (u accounts.User, err error) {
+	err = l.ending(ctx, func(ctx context.Context) (string, error) {
+		if u, err = l.Accounts.SetDisabled(ctx, username, disabled); err != nil || !disabled {
+			return "", err
+		}
+		return u.ID, nil
+	})
+	return u, err
 }
 
 // ResetPassword replaces a password and ends what was granted under the old one,
 // which may have been somebody else's doing.
-func (l *Local) ResetPassword(ctx context.Context, username string, password storage.Secret) (MadeUser, error) {
-	u, generated, err := l.Accounts.SetPassword(ctx, username, password)
-	if err != nil {
-		return MadeUser{}, err
-	}
-	return MadeUser{u, generated}, l.Server.RevokeSubject(ctx, u.ID)
+func (l *Local) ResetPassword(ctx context.Context, username string, password storage.Secret) (m MadeUser, err error) {
+	err = l.ending(ctx, func(ctx context.Context) (string, error) {
+		m.User, m.Password, err = l.Accounts.SetPassword(ctx, username, password)
+		return m.ID, err
+	})
+	return m, err
 }
 
 // RemoveUser deletes an account and ends what was granted to it.
 func (l *Local) RemoveUser(ctx context.Context, username string) error {
-	u, err := l.Accounts.Remove(ctx, username)
-	if err != nil {
-		return err
-	}
-	return l.Server.RevokeSubject(ctx, u.ID)
+	return l.ending(ctx, func(ctx context.Context) (string, error) {
+		u, err := l.Accounts.Remove(ctx, username)
+		return u.ID, err
+	})
+}
+
+// ending changes an account and, in the same commit, ends every session, grant and
+// token of the subject that change returns: a crash must not leave one without the
+// other.
+func (l *Local) ending(ctx context.Context, change func(context.Context) (subject string, err error)) error {
+	return l.Server.Store().Do(ctx, func(ctx context.Context) error {
+		subject, err := change(ctx)
+		if err != nil || subject == "" {
+			return err
+		}
+		return l.Server.RevokeSubject(ctx, subject)
+	})
 }
