@@ -16,8 +16,9 @@ type ExistingSession struct {
 	// max_age or prompt=login can't be answered. Required.
 	CurrentUser func(*http.Request) (Subject, error)
 
-	// LoginURL is the login page, a path or a URL. It is given the URL to come
-	// back to in the query, and a login_hint where the client sent one. Required.
+	// LoginURL is the login page, a path or a URL. It is given in the query where
+	// to come back to, as a path when it stands on the issuer's origin and as a URL
+	// otherwise, and a login_hint where the client sent one. Required.
 	LoginURL string
 
 	// ReturnParam names that query parameter. Empty: return_to.
@@ -73,8 +74,13 @@ func (s ExistingSession) page(in *Interaction) string {
 	if param == "" {
 		param = "return_to"
 	}
-	// A path: what a host checks against open redirects accepts it most easily.
-	query := url.Values{param: {in.h.path("interaction/"+in.ID) + "?" + fromLogin}}
+	// A path is what a host's check against open redirects accepts most easily; a
+	// login page elsewhere needs the whole URL.
+	back := in.h.path("interaction/"+in.ID) + "?" + fromLogin
+	if u, err := url.Parse(s.LoginURL); err == nil && u.Host != "" && u.Scheme+"://"+u.Host != in.h.origin {
+		back = in.h.origin + back
+	}
+	query := url.Values{param: {back}}
 	if in.LoginHint != "" {
 		query.Set("login_hint", in.LoginHint)
 	}

@@ -156,3 +156,18 @@ func TestClaimsAreAdapted(t *testing.T) {
 		t.Errorf("the event becomes %+v", got)
 	}
 }
+
+func TestWhereALoginPageSendsBack(t *testing.T) {
+	w := newWorld(t, options{})
+	in := &Interaction{ID: "x", LoginHint: "a&b", h: w.h}
+	for page, want := range map[string]string{
+		"/login":                     "/login?login_hint=a%26b&return_to=%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
+		"/login?a=1":                 "/login?a=1&login_hint=a%26b&return_to=%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
+		w.url + "/login":             w.url + "/login?login_hint=a%26b&return_to=%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
+		"https://www.example.com/in": "https://www.example.com/in?login_hint=a%26b&return_to=" + url.QueryEscape(w.url) + "%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
+	} {
+		if got := (ExistingSession{LoginURL: page}).page(in); got != want {
+			t.Errorf("%s leads to\n%s, want\n%s", page, got, want)
+		}
+	}
+}
