@@ -138,6 +138,11 @@ func TestTruncatedFile(t *testing.T) {
 	if !survive(t, whole) {
 		t.Fatal("a whole file was refused")
 	}
+	cut := filepath.Join(t.TempDir(), "cut.db")
+	if err := os.WriteFile(cut, whole[:len(whole)-os.Getpagesize()], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, cut, cut+" is cut off", "restore it from a backup")
 	random := rand.New(rand.NewPCG(1, 2))
 	offsets := []int{0, 1, 15, 16, 80, 4095, 4096, 8191, 8192, 16384, len(whole) / 2, len(whole) - 1}
 	for range 100 {
@@ -146,6 +151,9 @@ func TestTruncatedFile(t *testing.T) {
 	for _, n := range offsets {
 		if survive(t, whole[:n]) {
 			t.Errorf("a file of %d bytes was opened after it was cut to %d", len(whole), n)
+		}
+		if surviveWith(t, whole[:n], bolt.OpenUnwalked) {
+			t.Errorf("as a large file, one of %d bytes was opened after it was cut to %d", len(whole), n)
 		}
 	}
 }

@@ -18,9 +18,6 @@ func (b *Backend) Get(ctx context.Context, keys ...storage.Key) ([]storage.Recor
 		var name kindName
 		var records *bbolt.Bucket
 		for i, key := range keys {
-			if !namable(key.Namespace, key.Kind) {
-				continue
-			}
 			if next := (kindName{key.Namespace, key.Kind}); i == 0 || next != name {
 				name, records = next, tx.Bucket(bucketName(recordBucket, key.Namespace, key.Kind))
 			}
@@ -65,9 +62,6 @@ func (b *Backend) List(ctx context.Context, q storage.Query) ([]storage.Record, 
 // record of each entry.
 func list(ctx context.Context, tx *bbolt.Tx, q *storage.Query) ([]storage.Record, error) {
 	const stride = 256 // entries between two looks at the context
-	if !namable(q.Namespace, q.Kind) {
-		return nil, nil
-	}
 	records := tx.Bucket(bucketName(recordBucket, q.Namespace, q.Kind))
 	entries, prefix := records, []byte(nil)
 	if q.Index != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	bbolt "go.etcd.io/bbolt"
@@ -33,7 +32,8 @@ const (
 
 var errRecord = errors.New("a record can't be decoded")
 
-// bucketName is the name of one bucket of a kind. Neither part holds a zero byte.
+// bucketName is the name of one bucket of a kind. Apply stores no namespace or kind
+// with a zero byte, so a name with two of them is the name of no bucket.
 func bucketName(what byte, namespace, kind string) []byte {
 	name := make([]byte, 0, len(namespace)+len(kind)+2)
 	name = append(name, what)
@@ -194,10 +194,4 @@ func (d *decoder) string() string {
 	s := string(d.rest[:n])
 	d.rest = d.rest[n:]
 	return s
-}
-
-// namable says whether a kind can exist: Apply stores no name with a zero byte,
-// and looking for one must not find the kind that the zero would split it into.
-func namable(namespace, kind string) bool {
-	return strings.IndexByte(namespace, 0) < 0 && strings.IndexByte(kind, 0) < 0
 }
