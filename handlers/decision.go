@@ -49,7 +49,7 @@ func yet(now time.Time) time.Time { return now.Add(time.Second) }
 // asksForPage says whether the request wants the sign-in page though somebody may
 // be signed in.
 func asksForPage(prompt []string) bool {
-	return slices.Contains(prompt, "select_account") || slices.Contains(prompt, "create")
+	return slices.Contains(prompt, "select_account")
 }
 
 // move changes an interaction in the unit of work of ctx, if it still stands at
