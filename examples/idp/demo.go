@@ -16,6 +16,7 @@ import (
 
 	"github.com/doorward/doorward/examples/idp/accounts"
 	"github.com/doorward/doorward/examples/idp/demo"
+	"github.com/doorward/doorward/examples/idp/settings"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 )
@@ -166,8 +167,8 @@ func (p *provider) announce(w io.Writer, base string, m *made) {
 		return
 	}
 	if !m.first {
-		fmt.Fprintf(w, "Open %s and sign in as %q. The password was printed at the first start;\n%s user reset-password %s makes a new one.\n",
-			base, m.Username, self(), m.Username)
+		fmt.Fprintf(w, "Open %s and sign in as %q. The password was printed at the first start;\n%s makes a new one.\n",
+			base, m.Username, p.advice("user reset-password "+m.Username))
 		return
 	}
 	frame(w, []string{
@@ -184,9 +185,20 @@ func (p *provider) announce(w io.Writer, base string, m *made) {
 		"    client_secret  " + string(m.Secret),
 		"",
 		"Password and secret are shown this once. New ones are made by",
-		"    " + self() + " user reset-password " + m.Username,
-		"    " + self() + " client rotate-secret " + m.ClientID,
+		"    " + p.advice("user reset-password "+m.Username),
+		"    " + p.advice("client rotate-secret "+m.ClientID),
 	})
+}
+
+// advice is a command line for this provider.
+func (p *provider) advice(command string) string {
+	switch s := p.settings; {
+	case len(s.Paths) > 0:
+		command += " --config " + s.Paths[0]
+	case s.Store != settings.DefaultStore:
+		command += " --store " + s.Store
+	}
+	return self() + " " + command
 }
 
 // frame writes lines in a frame that is hard to overlook among log lines.

@@ -95,7 +95,7 @@ func (x *call) readSecret(what string) (storage.Secret, error) {
 	line, _, _ := strings.Cut(string(body), "\n")
 	line = strings.TrimSuffix(line, "\r")
 	if line == "" {
-		return "", fmt.Errorf("%w: no %s came on standard input; write it there, as in: printf %%s \"$SECRET\" | %s ...", errUsage, what, self())
+		return "", fmt.Errorf("%w: no %s came on standard input; write it there, as in: printf %%s \"$SECRET\" | %s", errUsage, what, self())
 	}
 	return storage.Secret(line), nil
 }

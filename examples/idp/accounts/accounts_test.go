@@ -58,6 +58,9 @@ func TestVerify(t *testing.T) {
 	if _, err := a.SetDisabled(t.Context(), "gone", true); err != nil {
 		t.Fatal(err)
 	}
+	if got, err := a.Verify(t.Context(), "alice@example.com", "alices password"); err != nil || got.Name != "Alice" {
+		t.Errorf("pages call the account %q, %v", got.Name, err)
+	}
 	for _, c := range []struct{ login, password, sub string }{
 		{"Alice", "alices password", alice.ID},
 		{"  aLICE ", "alices password", alice.ID},

@@ -64,7 +64,7 @@ func (a *Accounts) Verify(ctx context.Context, login, password string) (handlers
 	if !ok {
 		return handlers.Subject{}, handlers.ErrWrongPassword
 	}
-	return handlers.Subject{ID: u.ID, AMR: []string{"pwd"}}, nil
+	return handlers.Subject{ID: u.ID, Name: u.Username, AMR: []string{"pwd"}}, nil
 }
 
 // matches says whether the password is that of an account that may be used. It

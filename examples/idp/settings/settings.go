@@ -84,7 +84,8 @@ type Serving struct {
 
 const (
 	defaultListen = "localhost:8080"
-	defaultStore  = "doorward.db"
+	// DefaultStore is the database in the working directory.
+	DefaultStore = "doorward.db"
 	// defaultScope is what a client with redirect URIs may ask for when its
 	// entry does not say. RFC 7591 §2 (scope)
 	defaultScope = "openid profile email offline_access"
@@ -157,7 +158,7 @@ func (s *Settings) overlay(f Flags, found *Problems) {
 // finish fills in what follows from the rest.
 func (s *Settings) finish(found *Problems) {
 	if s.Store == "" {
-		s.Store = defaultStore
+		s.Store = DefaultStore
 	}
 	if s.Name == "" && len(s.Paths) == 0 {
 		s.Name = "Doorward"
