@@ -126,24 +126,19 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 // there any more, or the client changed what was to be shown.
 func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.Error) {
 	rec := in.record
-	same := rec.Shown == shown(in.a)
-	if h.source != nil {
-		p, err := h.current(r.Context(), r)
-		if err != nil {
-			return false, storeFailed(err)
-		}
-		same = same && p.ID == rec.Subject.ID && p.SessionID == rec.Subject.SessionID
-	} else if same {
-		p, err := h.session(r.Context(), string(rec.SessionKey))
-		if err != nil {
-			return false, storeFailed(err)
-		}
-		same = !p.nobody()
+	p, err := h.current(r.Context(), r)
+	if err == nil && h.source == nil && p.SessionID != rec.Subject.SessionID {
+		// The cookie of a sign-in is lost when its answer was not waited for.
+		p, err = h.session(r.Context(), string(rec.SessionKey))
 	}
-	if same {
+	if err != nil {
+		return false, storeFailed(err)
+	}
+	// The session, not its token: another tab may have signed in anew meanwhile.
+	if rec.Shown == shown(in.a) && p.ID == rec.Subject.ID && p.SessionID == rec.Subject.SessionID {
 		return true, nil
 	}
-	err := h.store.Do(r.Context(), func(ctx context.Context) error {
+	err = h.store.Do(r.Context(), func(ctx context.Context) error {
 		fresh, err := h.reload(ctx, rec.Key)
 		if err != nil || fresh.Step != stepConsent {
 			return err

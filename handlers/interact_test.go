@@ -81,6 +81,29 @@ func TestTwoTabs(t *testing.T) {
 	}
 }
 
+// A sign-in in one tab makes the session's token anew; the consent that waits in
+// another tab is not asked twice for it.
+func TestTwoTabsOfOnePerson(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	first, second := b.get(w.authorize("notes")).to(t), b.get(w.authorize("own")).to(t)
+	b.post(first+"?step=login", alice()).to(t)
+	b.get(first).shows(t, http.StatusOK, "Allow")
+	b.post(second+"?step=login", alice()).answer(t, "https://own.example/cb")
+	if got := b.post(first+"?step=consent", decide("allow")).answer(t, "https://notes.example/cb"); got.Get("code") == "" {
+		t.Errorf("the first tab gets %v", got)
+	}
+	// Another person in the other tab ends it.
+	first, second = b.get(w.authorize("notes", "prompt", "consent")).to(t), b.get(w.authorize("own", "prompt", "login")).to(t)
+	b.get(first).shows(t, http.StatusOK, "alice")
+	b.post(second+"?step=login", url.Values{"username": {"bob"}, "password": {"right"}}).answer(t, "https://own.example/cb")
+	if got := b.post(first+"?step=consent", decide("allow")).to(t); got != first {
+		t.Fatalf("what alice was asked is answered for bob: %s", got)
+	}
+	b.get(first).to(t)
+	b.get(first).shows(t, http.StatusOK, "Allow", "bob")
+}
+
 func TestAtMostEightCookies(t *testing.T) {
 	w := newWorld(t, options{})
 	b := w.browser()
