@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ type Serving struct {
 	Name      string `help:"Name of the product on every page. Default: Doorward, or with a configuration file the issuer's host." placeholder:"NAME" env:"DOORWARD_NAME"`
 	TLSCert   string `name:"tls-cert" help:"Certificate chain, PEM." placeholder:"FILE" env:"DOORWARD_TLS_CERT"`
 	TLSKey    string `name:"tls-key" help:"Private key, PEM." placeholder:"FILE" env:"DOORWARD_TLS_KEY"`
-	Demo      *bool  `help:"Demo user, client and application. Default: only without a configuration file." negatable:"" env:"DOORWARD_DEMO"`
+	Demo      *bool  `help:"Demo user, client and application. Default: only on loopback and without a configuration file." negatable:"" env:"DOORWARD_DEMO"`
 	LogLevel  string `help:"debug, info, warn or error. Default: info." placeholder:"LEVEL" env:"DOORWARD_LOG_LEVEL"`
 	LogFormat string `help:"text or json. Default: text." placeholder:"FORMAT" env:"DOORWARD_LOG_FORMAT"`
 }
@@ -95,7 +96,7 @@ const (
 // error is *Problems; the Settings are then what could be read, for Check.
 func Load(f Flags) (*Settings, error) {
 	found := &Problems{File: f.Config}
-	s := &Settings{at: places{}, Demo: f.Config == "", Shutdown: 15 * time.Second}
+	s := &Settings{at: places{}, Shutdown: 15 * time.Second}
 	var file file
 	if f.Config != "" {
 		s.Paths = append(s.Paths, f.Config)
@@ -103,6 +104,9 @@ func Load(f Flags) (*Settings, error) {
 	}
 	s.take(file, f.Config, found)
 	s.overlay(f, found)
+	if f.Demo == nil && file.Features.Demo == nil {
+		s.Demo = f.Config == "" && s.local() // a demo user is nobody's wish elsewhere
+	}
 	s.finish(found)
 	if len(found.List) > 0 {
 		found.sort()
@@ -180,6 +184,12 @@ func (s *Settings) finish(found *Problems) {
 	for i := range s.Clients {
 		DefaultScope(&s.Clients[i])
 	}
+}
+
+// local says that the issuer is this machine, or will be.
+func (s *Settings) local() bool {
+	u, err := url.Parse(s.Issuer)
+	return err == nil && (s.Issuer == "" || Loopback(u.Hostname()))
 }
 
 // DefaultScope lets a client with redirect URIs and no scope ask for what a

@@ -160,6 +160,22 @@ func TestFlagsWinOverTheFileAndTheFileOverDefaults(t *testing.T) {
 	}
 }
 
+func TestTheDemoIsOnWhereNobodyElseSeesIt(t *testing.T) {
+	yes := true
+	for _, c := range []struct {
+		issuer string
+		flag   *bool
+		want   bool
+	}{
+		{"", nil, true}, {"http://127.0.0.1:80", nil, true}, {"https://id.example.com", nil, false}, {"https://id.example.com", &yes, true},
+	} {
+		s, err := settings.Load(settings.Flags{Where: settings.Where{Issuer: c.issuer}, Serving: settings.Serving{Demo: c.flag}})
+		if err != nil || s.Demo != c.want {
+			t.Errorf("%q: the demo is %v, %v", c.issuer, s.Demo, err)
+		}
+	}
+}
+
 func TestTheIssuerFollowsTheAddress(t *testing.T) {
 	for _, c := range []struct {
 		issuer, listen, cert, want string
