@@ -134,6 +134,14 @@ func TestAuthorizeRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a reason for the log alone", func(t *testing.T) {
+		a, refusal := w.CheckAuthorize(t.Context(), request())
+		w.fine(refusal)
+		_, hidden := w.refresh(spa, "noise")
+		if uri := w.Refuse(a, hidden).Params.Get("error_uri"); uri != issuer+"/errors#invalid_grant" {
+			t.Errorf("the client is told %s", uri)
+		}
+	})
 	t.Run("twice", func(t *testing.T) {
 		form := request()
 		form["state"] = []string{"a", "b"}
@@ -188,6 +196,11 @@ func TestAuthorizeDefaults(t *testing.T) {
 	if answer.Params.Has("state") {
 		t.Errorf("a state was invented: %v", answer.Params)
 	}
+	person := publicClient()
+	person.ID, person.DefaultScope = "person", "openid"
+	w.add(person)
+	_, refusal = w.CheckAuthorize(t.Context(), request("client_id", "person", "redirect_uri", "", "scope", ""))
+	refused(t, refusal, "invalid_request", "parameter_missing")
 	a, refusal = w.CheckAuthorize(t.Context(), request("client_id", "silent", "scope", "openid offline_access"))
 	w.fine(refusal)
 	if !cmp.Equal(a.Scopes, []string{"openid"}) {

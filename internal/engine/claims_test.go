@@ -75,6 +75,18 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+func TestUserInfoNeedsOpenID(t *testing.T) {
+	w, calls := hooked(t, func(context.Context, *engine.ClaimsRequest) error { return nil })
+	a, refusal := w.Access(t.Context(), w.signIn("scope", "notes:read").AccessToken)
+	w.fine(refusal)
+	*calls = 0
+	_, refusal = w.UserInfo(t.Context(), a)
+	refused(t, refusal, "insufficient_scope", "openid_missing")
+	if *calls != 0 {
+		t.Error("the hook was asked in vain")
+	}
+}
+
 // What a hook returns decides, and nothing is written when it refuses: the code and
 // the refresh token are still good.
 func TestClaimsRefuse(t *testing.T) {

@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,18 @@ func TestCodeWithoutRedirectURI(t *testing.T) {
 	unnamed := append([]string{"redirect_uri", "", "scope", "notes:read"}, bare...)
 	_, refusal = w.redeem(by, w.approve(request(unnamed...)), "redirect_uri", "", "code_verifier", "")
 	w.fine(refusal)
+}
+
+// A verifier that is too short to be one is none, though its hash is right.
+func TestCodeVerifierForm(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(publicClient())
+	for _, v := range []string{strings.Repeat("a", 42), strings.Repeat("a", 129), strings.Repeat("a", 42) + "+"} {
+		sum := sha256.Sum256([]byte(v))
+		code := w.approve(request("code_challenge", base64.RawURLEncoding.EncodeToString(sum[:])))
+		_, refusal := w.redeem(spa, code, "code_verifier", v)
+		refused(t, refusal, "invalid_grant", "pkce_mismatch")
+	}
 }
 
 // The way around PKCE that fosite leaves open: a wrong verifier, then none.

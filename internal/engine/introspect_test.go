@@ -25,7 +25,7 @@ func TestIntrospection(t *testing.T) {
 	resource := w.addConfidential(storage.Client{ID: "rs", GrantTypes: []string{"client_credentials"}, Audiences: []string{api}})
 	named := w.addConfidential(storage.Client{ID: "rs-by-name", GrantTypes: []string{"client_credentials"}})
 	elsewhere := w.addConfidential(storage.Client{ID: "rs-other", GrantTypes: []string{"client_credentials"}, Audiences: []string{other}})
-	partner := w.addConfidential(storage.Client{ID: "partner", RedirectURIs: []string{callback}, Audiences: []string{api}})
+	partner := w.addConfidential(storage.Client{ID: "partner", RedirectURIs: []string{callback}, Audiences: []string{api}, Incarnation: "one"})
 	tokens, refusal := w.redeem(owner, w.approve(request("client_id", "app")))
 	w.fine(refusal)
 	inactive := map[string]any{"active": false}
@@ -49,6 +49,7 @@ func TestIntrospection(t *testing.T) {
 		{"another resource", elsewhere, tokens.AccessToken, inactive},
 		{"a partner with the same resource", partner, tokens.AccessToken, inactive},
 		{"a refresh token by its client", owner, tokens.RefreshToken, refreshable},
+		{"a refresh token by a partner", partner, tokens.RefreshToken, inactive},
 		{"a refresh token by the resource", resource, tokens.RefreshToken, inactive},
 		{"a refresh token by a resource by name", named, tokens.RefreshToken, inactive},
 		{"noise", owner, "noise", inactive},

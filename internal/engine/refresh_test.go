@@ -81,6 +81,35 @@ func TestRefreshStrict(t *testing.T) {
 	}
 }
 
+func TestRefreshStrictKnowsNoWindow(t *testing.T) {
+	w, first := policyWorld(t, storage.RefreshStrict)
+	third := w.mustRefresh(w.mustRefresh(first.RefreshToken).RefreshToken)
+	_, refusal := w.refresh(spa, first.RefreshToken)
+	refused(t, refusal, "invalid_grant", "refresh_reuse")
+	if w.works(third.AccessToken) {
+		t.Error("the grant outlived a reuse")
+	}
+}
+
+// Who lost a race is told so and revokes nothing; a reuse that is rerun because
+// another request came between still ends the grant.
+func TestRefreshRaces(t *testing.T) {
+	w, first := policyWorld(t, storage.RefreshStrict)
+	var winner *engine.TokenResponse
+	w.backend.beforeApply = func() { winner = w.mustRefresh(first.RefreshToken) }
+	_, refusal := w.refresh(spa, first.RefreshToken)
+	refused(t, refusal, "invalid_grant", "refresh_used")
+	if !w.works(winner.AccessToken) {
+		t.Fatal("the loser of a race ended the winner's grant")
+	}
+	w.backend.beforeApply = func() { winner = w.mustRefresh(winner.RefreshToken) }
+	_, refusal = w.refresh(spa, first.RefreshToken)
+	refused(t, refusal, "invalid_grant", "refresh_reuse")
+	if w.works(winner.AccessToken) {
+		t.Error("a reuse that was rerun revoked nothing")
+	}
+}
+
 func TestRefreshUntilUsed(t *testing.T) {
 	w, first := policyWorld(t, storage.RefreshUntilUsed)
 	second := w.mustRefresh(first.RefreshToken)
@@ -308,6 +337,9 @@ func TestEndOfGrants(t *testing.T) {
 		refused(t, refusal, "invalid_token", "client_disabled")
 		_, refusal = w.refresh(spa, tokens.RefreshToken)
 		refused(t, refusal, "invalid_client", "client_disabled")
+		if refusal.Anchor() != "invalid_client" {
+			t.Errorf("who has no secret is told %s", refusal.Anchor())
+		}
 		must(t, w.clients.Delete(t.Context(), "spa"))
 		_, refusal = w.Access(t.Context(), tokens.AccessToken)
 		refused(t, refusal, "invalid_token", "client_unknown")

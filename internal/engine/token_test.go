@@ -87,6 +87,11 @@ func TestClientCredentials(t *testing.T) {
 	_, refusal = w.ask(engine.Credentials{ClientID: "odd", Method: "none"})
 	refused(t, refusal, "unauthorized_client", "client_public")
 
+	off := storage.Client{ID: "m", Incarnation: "one", Disabled: true}
+	w.add(off)
+	_, refusal = w.Access(t.Context(), tokens.AccessToken)
+	refused(t, refusal, "invalid_token", "client_disabled")
+
 	// A client that is made again under the same ID inherits nothing.
 	w.addConfidential(storage.Client{ID: "m", Incarnation: "two"})
 	_, refusal = w.Access(t.Context(), tokens.AccessToken)
