@@ -193,7 +193,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 		return h.begin(w, r, rec, id, secret)
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		rec, err := h.reload(ctx, at.record.Key)
+		rec, err := h.records.Get(ctx, at.record.Key)
 		if err != nil || rec.Step != at.record.Step {
 			return err
 		}

@@ -139,7 +139,7 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 		return true, nil
 	}
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
-		fresh, err := h.reload(ctx, rec.Key)
+		fresh, err := h.records.Get(ctx, rec.Key)
 		if err != nil || fresh.Step != stepConsent {
 			return err
 		}

@@ -188,7 +188,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		if at != nil {
-			rec, err := h.reload(ctx, at.record.Key)
+			rec, err := h.records.Get(ctx, at.record.Key)
 			if err != nil {
 				return err
 			}

@@ -103,7 +103,7 @@ func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error)
 	if !ok {
 		return nil, nil
 	}
-	rec, err := h.reload(ctx, key)
+	rec, err := h.records.Get(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
@@ -113,16 +113,8 @@ func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error)
 	return rec, nil
 }
 
-// reload reads an interaction by its key, which is bytes and not text, and so is
-// not part of its JSON form.
-func (h *Handlers) reload(ctx context.Context, key string) (*record, error) {
-	rec, err := h.records.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	rec.Key = key
-	return rec, nil
-}
+// SetKey implements storage.Keyed.
+func (v *record) SetKey(id string) { v.Key = id }
 
 func (v *record) boundTo(secret string) bool {
 	return secret != "" && subtle.ConstantTimeCompare(v.SecretHash, secretHash(secret)) == 1

@@ -62,7 +62,6 @@ func (h *Handlers) session(ctx context.Context, key string) (present, error) {
 	if err != nil {
 		return present{}, err
 	}
-	s.Key = key // bytes, which JSON does not keep
 	return present{session: s, Subject: Subject{
 		ID: s.Subject, Name: s.Name, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
 	}}, nil

@@ -79,7 +79,7 @@ func (c *Collection[T]) Get(ctx context.Context, id string) (*T, error) {
 		if !exists {
 			return ErrNotFound
 		}
-		value, err = c.decode(plain)
+		value, err = c.decode(id, plain)
 		return err
 	})
 	if err != nil {
@@ -174,7 +174,7 @@ func (c *Collection[T]) List(ctx context.Context, index, value string, page Page
 		if err != nil {
 			return nil, "", err
 		}
-		v, err := c.decode(plain)
+		v, err := c.decode(records[i].ID, plain)
 		if err != nil {
 			return nil, "", err
 		}
@@ -186,10 +186,20 @@ func (c *Collection[T]) List(ctx context.Context, index, value string, page Page
 	return values, next, nil
 }
 
-func (c *Collection[T]) decode(plain []byte) (*T, error) {
+// Keyed is implemented by a value whose ID is not part of its JSON form, as is right
+// for one that is bytes, which JSON does not keep. SetKey is given the ID of the record
+// that the value was read from.
+type Keyed interface {
+	SetKey(id string)
+}
+
+func (c *Collection[T]) decode(id string, plain []byte) (*T, error) {
 	value := new(T)
 	if err := json.Unmarshal(plain, value); err != nil {
 		return nil, fmt.Errorf("%w: decode a %s record: %w", ErrNewer, c.kind, err)
+	}
+	if keyed, ok := any(value).(Keyed); ok {
+		keyed.SetKey(id)
 	}
 	return value, nil
 }

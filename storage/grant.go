@@ -107,7 +107,7 @@ func Grants(s *Store) *Collection[Grant] {
 // AccessToken is an opaque access token. It is valid only while its grant is, or
 // when it has none, while its client is. RFC 6749 §1.4
 type AccessToken struct {
-	Key      string `json:"key"`             // opaque.TokenKey; the token is not stored
+	Key      string `json:"-"`               // opaque.TokenKey; the token is not stored
 	Grant    string `json:"grant,omitempty"` // empty: client credentials
 	ClientID string `json:"client_id"`
 	Subject  string `json:"sub"`
@@ -121,6 +121,9 @@ type AccessToken struct {
 	IssuedAt    time.Time `json:"iat"`
 	ExpiresAt   time.Time `json:"exp"`
 }
+
+// SetKey implements Keyed.
+func (t *AccessToken) SetKey(id string) { t.Key = id }
 
 // AccessTokens is the collection of access tokens; nothing enumerates them.
 func AccessTokens(s *Store) *Collection[AccessToken] {

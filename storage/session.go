@@ -5,7 +5,7 @@ import "time"
 // Session is a person's session at the provider, when Doorward does the login
 // itself. With a host's own session there is none.
 type Session struct {
-	Key       string    `json:"key"` // opaque.TokenKey of the cookie's value
+	Key       string    `json:"-"`   // opaque.TokenKey of the cookie's value
 	ID        string    `json:"sid"` // public: the sid claim
 	Subject   string    `json:"sub"`
 	Name      string    `json:"name,omitempty"` // how pages call the account
@@ -21,6 +21,9 @@ type Session struct {
 	ExpiresAt time.Time `json:"expires_at"` // the nearer of idle and absolute end
 	EndsAt    time.Time `json:"ends_at"`    // absolute end
 }
+
+// SetKey implements Keyed.
+func (s *Session) SetKey(id string) { s.Key = id }
 
 // Sessions is the collection of sessions, listed by subject.
 func Sessions(s *Store) *Collection[Session] {
