@@ -81,3 +81,26 @@ func TestSignIn(t *testing.T) {
 		}
 	}
 }
+
+// Few round trips to the database: what a request depends on is read together.
+func TestRoundTrips(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(publicClient())
+	code := w.approve(request())
+	reads := func(name string, most int64, fn func()) {
+		t.Helper()
+		before := w.backend.gets.Load()
+		fn()
+		if n := w.backend.gets.Load() - before; n > most {
+			t.Errorf("%s reads %d times, at most %d may", name, n, most)
+		}
+	}
+	var tokens *engine.TokenResponse
+	reads("redeeming a code", 2, func() {
+		var refusal *engine.Error
+		tokens, refusal = w.redeem(spa, code)
+		w.fine(refusal)
+	})
+	reads("a check of an access token", 2, func() { w.works(tokens.AccessToken) })
+	reads("a refresh", 2, func() { w.mustRefresh(tokens.RefreshToken) })
+}

@@ -1,0 +1,78 @@
+package engine_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/doorward/doorward/internal/engine"
+)
+
+// Whatever a browser sends, the engine has an answer, never a failure, and sends
+// nobody to an address that is not registered.
+func FuzzAuthorize(f *testing.F) {
+	w := newWorld(f, nil)
+	w.add(publicClient())
+	f.Add(request().Encode())
+	f.Add(request("scope", "openid\topenid", "prompt", "none login", "max_age", "1e9", "resource", "http://[").Encode())
+	f.Add("client_id=spa&client_id=spa&state=%ff&redirect_uri=https%3A%2F%2Fapp.example%2Fcb")
+	f.Add("client_id=spa&request=e30&response_mode=form_post&scope=notes:read")
+	f.Fuzz(func(t *testing.T, query string) {
+		form, err := url.ParseQuery(query)
+		if err != nil {
+			t.Skip()
+		}
+		a, refusal := w.CheckAuthorize(t.Context(), form)
+		if a.RedirectURI != "" && a.RedirectURI != callback {
+			t.Fatalf("the answer would go to %q", a.RedirectURI)
+		}
+		if refusal == nil {
+			answer, refused := w.Approve(t.Context(), a, engine.Approval{Subject: "alice", Scopes: a.Scopes})
+			if refused != nil || answer.Params.Get("code") == "" {
+				t.Fatalf("a request that was found good is refused: %v", refused)
+			}
+			return
+		}
+		fault(t, refusal)
+		if a.RedirectURI != "" {
+			if _, err := url.Parse(w.Refuse(a, refusal).URL()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func FuzzToken(f *testing.F) {
+	w := newWorld(f, nil)
+	w.add(publicClient())
+	f.Add(redemption(w.approve(request())).Encode())
+	f.Add("grant_type=refresh_token&refresh_token=" + w.signIn().RefreshToken)
+	f.Add("grant_type=refresh_token&refresh_token=dwr_&scope=%00&resource=%25")
+	f.Add("grant_type=client_credentials&scope=a+b")
+	f.Fuzz(func(t *testing.T, body string) {
+		form, err := url.ParseQuery(body)
+		if err != nil {
+			t.Skip()
+		}
+		if _, refusal := w.Token(t.Context(), engine.TokenRequest{Credentials: spa, Form: form}); refusal != nil {
+			fault(t, refusal)
+		}
+		if refusal := w.Revoke(t.Context(), spa, "x"+body, ""); refusal != nil {
+			t.Fatal(refusal)
+		}
+		_, refusal := w.Access(t.Context(), body)
+		fault(t, refusal)
+	})
+}
+
+// fault fails on a refusal that is the server's fault or can't be sent.
+func fault(t *testing.T, refusal *engine.Error) {
+	t.Helper()
+	if refusal == nil || refusal.Status >= 500 || refusal.Code == "" || refusal.Reason == "" {
+		t.Fatalf("refused with %v", refusal)
+	}
+	for _, r := range refusal.Description {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			t.Fatalf("the description holds %q: %s", r, refusal.Description)
+		}
+	}
+}
