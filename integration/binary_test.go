@@ -152,6 +152,7 @@ func (p *process) run(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command(binary(t), p.args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, &p.output, &p.output
+	said := len(p.output.String())
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func (p *process) run(t testing.TB) {
 		}
 		if answer, err := p.transport.RoundTrip(r); err == nil {
 			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
+			if answer.StatusCode == http.StatusOK && strings.Contains(p.output.String()[said:], "ready "+p.issuer) {
 				return
 			}
 		}

@@ -91,7 +91,7 @@ func cast() []storage.Client {
 		web, other, own, legacy, pinned, strict, until, fixed, machine, api,
 		public("spa", "https://spa.test/cb"),
 		public("cli", "http://127.0.0.1/cb", "http://localhost/cb"),
-		public("app", "test.app:/cb"),
+		public("app", "test.app:/cb"), public("desk", "http://127.0.0.1/cb"),
 	}
 }
 
