@@ -2,12 +2,15 @@ package integration
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/doorward/doorward/storage"
 )
 
 // page keeps a page under a name, shows it again as the Back button does, opens its
@@ -78,6 +81,51 @@ func (s *scene) explained([]string) error {
 		return fmt.Errorf("the log names the reasons %q; one line should say why", reasons)
 	}
 	return nil
+}
+
+// client changes the clients of the store while the server runs.
+func (s *scene) client(args []string) error {
+	ctx, clients, id := context.Background(), s.world.server.Clients(), args[1]
+	switch args[0] {
+	case "make":
+		c := storage.Client{ID: id, RedirectURIs: []string{"https://" + id + ".test/cb"}, Scope: "openid profile offline_access"}
+		if len(args) > 2 {
+			c.IDTokenSignedResponseAlg = args[2]
+		}
+		made, secret, err := clients.Create(ctx, c)
+		made.Secret = secret
+		s.world.clients[id] = &made
+		return err
+	case "remove":
+		return clients.Delete(ctx, id)
+	case "disable", "enable":
+		c, err := clients.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		c.Disabled = args[0] == "disable"
+		_, err = clients.Update(ctx, c)
+		return err
+	default:
+		return fmt.Errorf("client %s is no word of a script", args[0])
+	}
+}
+
+// alg reads the header of a token, which jwt has verified.
+func (s *scene) alg(args []string) error {
+	encoded, _, _ := strings.Cut(args[0], ".")
+	header, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return err
+	}
+	if got := (&reply{body: header}).text("alg"); got != args[1] {
+		return fmt.Errorf("the token is signed by %s, not %s", got, args[1])
+	}
+	return nil
+}
+
+func (s *scene) large(args []string) error {
+	return s.post([]string{args[0], "-body", "x=" + strings.Repeat("x", 64<<10)})
 }
 
 func (s *scene) rotate([]string) error { return s.world.server.RotateKeys(context.Background()) }

@@ -296,7 +296,7 @@ func (p *person) signIn(authorize, name string) (*reply, error) {
 // endpoint returns the URL of an endpoint by its name, or of a path of the origin.
 func (s *site) endpoint(name string) string {
 	switch {
-	case strings.Contains(name, "://"):
+	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
 		return name
 	case strings.HasPrefix(name, "/"):
 		u, err := url.Parse(s.issuer)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // TestScripts runs what stands in testdata. The words of a script:
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
-//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h]
+//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10]
 //	                           start a provider with the cast of world_test.go
 //	browser NAME               go on in another browser
 //	advance 61s                move the provider's clock
@@ -52,6 +53,9 @@ import (
 //	page post NAME [..]        post to its address from anywhere
 //	explained                  the last refusal leads to its entry on the page of errors
 //	rotate                     rotate the signing keys
+//	client make ID [ALG]       register a client while the server runs; also disable, enable, remove
+//	alg TOKEN NAME             the token is signed by this algorithm
+//	large PLACE                post more than 64 KiB
 //	set NAME PATH              keep a member of the last answer as $NAME
 //	works TOKEN                userinfo takes this access token; ! works: it does not
 //
@@ -75,6 +79,7 @@ func TestScripts(t *testing.T) {
 					"answer": word((*scene).answer), "reason": word((*scene).reason), "event": check((*scene).event),
 					"jwt": check((*scene).jwt), "cookie": check((*scene).cookie), "set": word((*scene).set), "works": check((*scene).works),
 					"page": word((*scene).page), "explained": word((*scene).explained), "rotate": word((*scene).rotate),
+					"client": word((*scene).client), "alg": word((*scene).alg), "large": word((*scene).large),
 				},
 			})
 		})
@@ -178,6 +183,12 @@ func (s *scene) startServer(args []string) error {
 			}
 		}
 	}
+	logins := 0
+	if settings.Has("logins") {
+		if logins, err = strconv.Atoi(settings.Get("logins")); err != nil {
+			return err
+		}
+	}
 	s.world, err = newWorld(plan{
 		backend: s.backend, dir: s.dir, issuer: settings.Get("issuer"),
 		configure: func(c *server.Config) {
@@ -189,6 +200,7 @@ func (s *scene) startServer(args []string) error {
 				c.Keys.Algorithms = strings.Split(settings.Get("algs"), ",")
 			}
 			c.Refresh.Policy = storage.RefreshPolicy(settings.Get("refresh"))
+			c.Limits.Logins = logins
 		},
 	})
 	if err != nil {
