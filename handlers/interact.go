@@ -208,7 +208,7 @@ func (h *Handlers) foreign(w http.ResponseWriter, r *http.Request) {
 		Title:     "This sign-in was started in another browser",
 		Message:   "Open it in the browser in which you began, or go back to the application and sign in from here.",
 		Advice:    "If it is the same browser, it may be blocking cookies for this site.",
-		RequestID: exchangeOf(r.Context()).id, Help: h.errorURI(e),
+		RequestID: exchangeOf(r.Context()).id, Help: h.engine.ErrorURI(e),
 	}
 	if opened, right, ok := h.hosts(r); !ok {
 		page.Advice = fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right)

@@ -82,7 +82,7 @@ func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
 	if e.Challenge != "" {
 		header.Set("WWW-Authenticate", h.challenge(e))
 	}
-	body := map[string]string{"error": e.Code, "error_uri": h.errorURI(e)}
+	body := map[string]string{"error": e.Code, "error_uri": h.engine.ErrorURI(e)}
 	if e.Description != "" {
 		body["error_description"] = describable(e.Description)
 	}
@@ -134,7 +134,7 @@ func (h *Handlers) refusePage(w http.ResponseWriter, r *http.Request, e *engine.
 	}
 	status := statusOf(e)
 	page := pages.Error{
-		Title: "This request can’t be completed", Message: e.Description, Help: h.errorURI(e),
+		Title: "This request can’t be completed", Message: e.Description, Help: h.engine.ErrorURI(e),
 		Advice:    "Go back to the application and try again. If that does not help, tell its operator the request ID below.",
 		RequestID: exchangeOf(r.Context()).id,
 	}
