@@ -74,7 +74,7 @@ var direction = []struct {
 	{
 		from:  "handlers/bearer/...",
 		may:   []string{leaves},
-		tests: []string{"server/servertest"},
+		tests: []string{"handlers", "server/...", "storage/..."},
 		why:   "an API that verifies tokens must link neither the engine nor storage",
 	},
 	{
@@ -222,6 +222,13 @@ func TestImportRulesDecide(t *testing.T) {
 		{"handlers", module + "/server", false, false},
 		{"handlers/pages", module + "/handlers", false, false},
 		{"handlers/bearer", module + "/storage", false, false},
+		{"handlers/bearer", module + "/internal/engine", false, false},
+		{"handlers/bearer", module + "/internal/engine", test, false},
+		{"handlers/bearer", module + "/internal/keyring", false, false},
+		{"handlers/bearer", module + "/handlers", false, false},
+		{"handlers/bearer", module + "/server", false, false},
+		{"handlers/bearer", module + "/internal/jws", false, true},
+		{"handlers/bearer", module + "/server", test, true},
 		{"server", module + "/handlers", false, true},
 		{"server", module + "/storage/bolt", false, false},
 		{"server", module + "/storage/bolt", test, true},

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"time"
 
+	"github.com/doorward/doorward/handlers/bearer"
 	"github.com/doorward/doorward/server/servertest"
 )
 
@@ -16,22 +16,18 @@ func Example() {
 	defer t.done()
 
 	idp := servertest.New(t)
-	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		access, err := idp.Server.AccessToken(r.Context(), token)
-		if err != nil || !access.Allows("notes:read") {
-			w.WriteHeader(http.StatusUnauthorized)
-			fmt.Fprint(w, "refused")
-			return
-		}
-		fmt.Fprintf(w, "the notes of %s", access.Subject)
-	})
+	api := bearer.Require(idp.Server, "notes:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "the notes of %s", bearer.FromContext(r.Context()).Subject)
+	}))
 	get := func(token string) {
 		r := httptest.NewRequest(http.MethodGet, "/notes", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Body)
+		fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+		if w.Code == http.StatusOK {
+			fmt.Println(w.Body)
+		}
 	}
 
 	token := idp.Token("alice", "notes:read")
@@ -40,9 +36,10 @@ func Example() {
 	idp.Advance(2 * time.Hour)        // and the first has expired
 	get(token)
 	// Output:
-	// 200 the notes of alice
-	// 401 refused
-	// 401 refused
+	// 200
+	// the notes of alice
+	// 403 Bearer error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="notes:read openid"
+	// 401 Bearer error="invalid_token", error_description="The access token is unknown, expired or revoked.", scope="notes:read"
 }
 
 // A client that refreshes survives a lost answer, within 30 seconds.

@@ -145,7 +145,7 @@ func TestRemovedClient(t *testing.T) {
 	app.login(p.Browser())
 	valid := func() bool {
 		t.Helper()
-		_, err := p.Server.AccessToken(t.Context(), app.tokens.AccessToken)
+		_, err := p.Server.Verify(t.Context(), app.tokens.AccessToken)
 		return err == nil
 	}
 	if !valid() {

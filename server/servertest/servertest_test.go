@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/doorward/doorward/handlers/bearer"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/server/servertest"
 	"github.com/doorward/doorward/storage"
@@ -22,7 +23,7 @@ import (
 func TestToken(t *testing.T) {
 	p := servertest.New(t)
 	token := p.Token("alice", "notes:read")
-	a, err := p.Server.AccessToken(t.Context(), token)
+	a, err := p.Server.Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,13 +31,13 @@ func TestToken(t *testing.T) {
 		t.Errorf("the token gives %+v", a)
 	}
 	for _, bad := range []string{"", "x", token + "x"} {
-		if _, err := p.Server.AccessToken(t.Context(), bad); !errors.Is(err, server.ErrInvalidToken) {
-			t.Errorf("the token %q: %v, want ErrInvalidToken", bad, err)
+		if _, err := p.Server.Verify(t.Context(), bad); !errors.Is(err, bearer.ErrInvalid) {
+			t.Errorf("the token %q: %v, want ErrInvalid", bad, err)
 		}
 	}
 	p.Advance(61 * time.Minute)
-	if _, err := p.Server.AccessToken(t.Context(), token); !errors.Is(err, server.ErrInvalidToken) {
-		t.Errorf("after an hour: %v, want ErrInvalidToken", err)
+	if _, err := p.Server.Verify(t.Context(), token); !errors.Is(err, bearer.ErrInvalid) {
+		t.Errorf("after an hour: %v, want ErrInvalid", err)
 	}
 }
 
@@ -72,7 +73,7 @@ func TestFailStore(t *testing.T) {
 	if got := userinfo(); got != http.StatusServiceUnavailable {
 		t.Errorf("with a failing store: %d, want 503", got)
 	}
-	if _, err := p.Server.AccessToken(t.Context(), token); !errors.Is(err, storage.ErrUnavailable) {
+	if _, err := p.Server.Verify(t.Context(), token); !errors.Is(err, bearer.ErrUnavailable) || !errors.Is(err, storage.ErrUnavailable) {
 		t.Errorf("with a failing store: %v, want ErrUnavailable", err)
 	}
 	p.FailStore(false)
@@ -288,19 +289,19 @@ func TestGrants(t *testing.T) {
 	expect("after RevokeGrant", 2, 1)
 	must(p.Server.RevokeSession(ctx, "session-of-alice"))
 	expect("after RevokeSession", 1, 1)
-	if _, err := p.Server.AccessToken(ctx, offline); err != nil {
+	if _, err := p.Server.Verify(ctx, offline); err != nil {
 		t.Errorf("a token with offline_access ended with the session: %v", err)
 	}
 	must(p.Server.RevokeApp(ctx, "alice", "servertest"))
 	expect("after RevokeApp", 0, 1)
-	if _, err := p.Server.AccessToken(ctx, offline); !errors.Is(err, server.ErrInvalidToken) {
-		t.Errorf("after RevokeApp: %v, want ErrInvalidToken", err)
+	if _, err := p.Server.Verify(ctx, offline); !errors.Is(err, bearer.ErrInvalid) {
+		t.Errorf("after RevokeApp: %v, want ErrInvalid", err)
 	}
 	p.Token("alice", "openid")
 	expect("after another sign-in", 1, 1)
 	must(p.Server.RevokeSubject(ctx, "bob"))
 	expect("after RevokeSubject", 1, 0)
-	if _, err := p.Server.AccessToken(ctx, bob); !errors.Is(err, server.ErrInvalidToken) {
-		t.Errorf("after RevokeSubject: %v, want ErrInvalidToken", err)
+	if _, err := p.Server.Verify(ctx, bob); !errors.Is(err, bearer.ErrInvalid) {
+		t.Errorf("after RevokeSubject: %v, want ErrInvalid", err)
 	}
 }
