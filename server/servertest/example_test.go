@@ -24,10 +24,11 @@ func Example() {
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 		if w.Code == http.StatusOK {
-			fmt.Println(w.Body)
+			fmt.Println(w.Code, w.Body)
+			return
 		}
+		fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
 	}
 
 	token := idp.Token("alice", "notes:read")
@@ -36,8 +37,7 @@ func Example() {
 	idp.Advance(2 * time.Hour)        // and the first has expired
 	get(token)
 	// Output:
-	// 200
-	// the notes of alice
+	// 200 the notes of alice
 	// 403 Bearer error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="notes:read openid"
 	// 401 Bearer error="invalid_token", error_description="The access token is unknown, expired or revoked.", scope="notes:read"
 }
