@@ -2,10 +2,12 @@ package storage
 
 import "time"
 
-// systemClock returns the clock of a Store that was given none.
-func systemClock() func() time.Time {
+// systemClock returns the clocks of a Store that was given none: the one that
+// judges, and the one that the sweep goes by.
+func systemClock() (now, sweep func() time.Time) {
 	start := time.Now() // with its monotonic reading, which Since uses and Round takes off
-	return steady(start.Round(0), time.Now, func() time.Duration { return time.Since(start) })
+	elapsed := func() time.Duration { return time.Since(start) }
+	return steady(start.Round(0), time.Now, elapsed), measured(start.Round(0), elapsed)
 }
 
 // steady returns a clock that never runs behind the wall clock read at its start
@@ -13,11 +15,19 @@ func systemClock() func() time.Time {
 // and it follows a wall clock that is ahead, because the measured time stands
 // still while a machine is suspended.
 func steady(start time.Time, wall func() time.Time, elapsed func() time.Duration) func() time.Time {
+	least := measured(start, elapsed)
 	return func() time.Time {
-		least := start.Add(elapsed())
+		least := least()
 		if now := wall().Round(0); now.After(least) {
 			return now.UTC()
 		}
-		return least.UTC()
+		return least
 	}
+}
+
+// measured returns a clock that follows no wall clock after its start. What is
+// deleted can't be had back, so a wall clock that ran ahead for a moment must
+// delete nothing; a sweep that is late, as after a suspension, costs a little room.
+func measured(start time.Time, elapsed func() time.Duration) func() time.Time {
+	return func() time.Time { return start.Add(elapsed()).UTC() }
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -26,10 +27,38 @@ func TestSteadyClock(t *testing.T) {
 }
 
 func TestSystemClockIsTheTime(t *testing.T) {
-	now := systemClock()
+	now, _ := systemClock()
 	before := time.Now()
 	got := now()
 	if got.Before(before.Round(0)) || got.After(time.Now().Add(time.Second)) || got.Location() != time.UTC {
 		t.Errorf("the clock says %v at %v", got, before)
+	}
+}
+
+// sweeping keeps the time that it was asked to sweep by.
+type sweeping struct {
+	Backend
+	by time.Time
+}
+
+func (s *sweeping) Sweep(_ context.Context, now time.Time, _ time.Duration) (int, error) {
+	s.by = now
+	return 0, nil
+}
+
+func TestSweepDoesNotFollowAClockThatRanAhead(t *testing.T) {
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	wall := start.AddDate(1, 0, 0)
+	elapsed := func() time.Duration { return time.Minute }
+	backend := &sweeping{}
+	s := &Store{backend: backend, clock: steady(start, func() time.Time { return wall }, elapsed), sweepClock: measured(start, elapsed)}
+	if !s.Now().Equal(wall) {
+		t.Errorf("the clock says %v, want %v", s.Now(), wall)
+	}
+	if _, err := s.Sweep(t.Context(), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if want := start.Add(time.Minute - sweepDelay); !backend.by.Equal(want) {
+		t.Errorf("swept what had expired at %v, want %v", backend.by, want)
 	}
 }

@@ -6,7 +6,6 @@
 // gathers the writes of one protocol request into a unit of work and commits them
 // in one batch.
 //
-// The domain types (Client, Grant, AccessToken, Session, Consent, Interaction) are
-// plain structs. A host that wants a durable place for its own records uses a
-// Collection.
+// The domain types (Client, Grant, AccessToken, Session, Consent) are plain structs.
+// A host that wants a durable place for its own records uses a Collection.
 package storage

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// epoch counts how often everything of one person, app or session was revoked.
-// An absent one stands at 0, so it must outlive whatever was stamped with it.
+// epoch tells apart the times before and after everything of one person, app or
+// session was revoked. An absent one stands at 0, so it must outlive whatever was
+// stamped with 0.
 type epoch struct {
 	ID        string    `json:"id"`
-	Count     uint64    `json:"count"`
+	Count     uint64    `json:"count"` // rises; never one that the holder had before, see Raise
 	At        time.Time `json:"at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
@@ -71,6 +72,9 @@ func (e *Epochs) At(ctx context.Context, h Holder) (uint64, error) {
 // Raise revokes everything that was made under the holder's epoch so far. until
 // is when the last of it will have ended anyway; the zero time keeps the epoch for
 // ever, as is right for a holder that goes on living.
+//
+// Who loses a race to another Raise writes nothing: that one came after this call
+// had begun, so it revoked the same.
 func (e *Epochs) Raise(ctx context.Context, h Holder, until time.Time) error {
 	if h.id == "" {
 		return nil
@@ -80,6 +84,15 @@ func (e *Epochs) Raise(ctx context.Context, h Holder, until time.Time) error {
 		if err != nil {
 			return err
 		}
-		return e.records.Put(ctx, &epoch{ID: h.id, Count: count + 1, At: e.store.Now(), ExpiresAt: until})
+		began, err := Memo(ctx, e.store, h, func() (uint64, error) { return count, nil })
+		if err != nil || count > began {
+			return err
+		}
+		// The time in milliseconds, because an epoch that ended leaves no count to go
+		// on from: counting anew would give a later epoch the number of an earlier
+		// one, and revive what was stamped with that.
+		now := e.store.Now()
+		count = max(count+1, uint64(max(0, now.UnixMilli())))
+		return e.records.Put(ctx, &epoch{ID: h.id, Count: count, At: now, ExpiresAt: until})
 	})
 }

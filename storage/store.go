@@ -31,8 +31,8 @@ var (
 )
 
 const (
-	// sweepDelay keeps expired records for a while, so that a clock that ran
-	// ahead for a moment costs nothing.
+	// sweepDelay keeps expired records for a while, so that a clock that was
+	// ahead at the start has a day to be noticed.
 	sweepDelay = 24 * time.Hour
 
 	// clockTolerance is how far the clock may be behind the last commit at start.
@@ -63,13 +63,14 @@ type Options struct {
 // Store keeps typed, sealed records over a Backend. It is safe for concurrent
 // use and starts no goroutine.
 type Store struct {
-	backend   Backend
-	namespace string
-	clock     func() time.Time
-	log       *slog.Logger
-	ring      *seal.Ring
-	lookupKey []byte
-	exhausted atomic.Int64
+	backend    Backend
+	namespace  string
+	clock      func() time.Time
+	sweepClock func() time.Time
+	log        *slog.Logger
+	ring       *seal.Ring
+	lookupKey  []byte
+	exhausted  atomic.Int64
 }
 
 // Open makes a Store over a Backend, creating its data keys on first use. The
@@ -79,9 +80,9 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	if o.Namespace == "" {
 		return nil, fmt.Errorf("%w: Options.Namespace is empty", ErrInvalid)
 	}
-	s := &Store{backend: b, namespace: o.Namespace, clock: o.Clock, log: o.Logger}
+	s := &Store{backend: b, namespace: o.Namespace, clock: o.Clock, sweepClock: o.Clock, log: o.Logger}
 	if s.clock == nil {
-		s.clock = systemClock()
+		s.clock, s.sweepClock = systemClock()
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -112,7 +113,7 @@ func (s *Store) checkClock(ctx context.Context, accept bool) error {
 		s.log.WarnContext(ctx, "the clock is behind the last commit and was accepted", "behind", behind.String(), "last_commit", last)
 		return nil
 	}
-	return fmt.Errorf("storage: the clock says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it once",
+	return fmt.Errorf("storage: the clock says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it until it has caught up",
 		s.Now().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
 }
 
@@ -158,9 +159,10 @@ func (s *Store) Lookup(purpose string, values ...string) string {
 }
 
 // Sweep deletes records a day after they expired, holding the writer for about
-// budget, and returns how many went; 0 means that none is left.
+// budget, and returns how many went; 0 means that none is left. It does not follow
+// a system clock that is set forward while the Store is open.
 func (s *Store) Sweep(ctx context.Context, budget time.Duration) (int, error) {
-	n, err := s.backend.Sweep(ctx, s.Now().Add(-sweepDelay), budget)
+	n, err := s.backend.Sweep(ctx, s.sweepClock().Add(-sweepDelay), budget)
 	if err != nil {
 		return n, fmt.Errorf("storage: sweep: %w", err)
 	}

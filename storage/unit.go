@@ -70,9 +70,11 @@ func (s *Store) Apart(ctx context.Context) context.Context {
 // batch after fn returned nil. When fn returns an error its writes are dropped,
 // except those made under Surviving, and the error is returned.
 //
-// When something that was read has changed by then, nothing is written and fn is
-// run again from the top, at most three times; Try tells it so. fn must therefore
-// keep its effects to the store, to AfterCommit and to Memo.
+// When a record that is to be written has changed since it was read, nothing is
+// written and fn is run again from the top, at most three times; Try tells it so. fn
+// must therefore keep its effects to the store, to AfterCommit and to Memo. A record
+// that was only read may have changed: what must not outlive such a change names the
+// state that it was made under, as a Stamp does.
 //
 // The error is fn's own, or ErrUnavailable when the writes could not be stored
 // for sure, or ErrLimit when a counter stood at its ceiling. A Do inside a Do

@@ -28,7 +28,7 @@ const (
 
 // Ring holds the data keys by number. Values are sealed under the current key
 // and opened under whichever key their header names. A Ring is not changed after
-// New, so it may be shared.
+// NewRing, so it may be shared.
 type Ring struct {
 	current uint32
 	ciphers map[uint32]cipher.AEAD
