@@ -83,7 +83,7 @@ func (s *Server) RevokeApp(ctx context.Context, subject, clientID string) error 
 
 // RevokeSession ends what was granted in one session (Subject.SessionID); grants
 // with offline_access stay. A host whose session is the truth calls it at
-// sign-out. OpenID Connect Core §11
+// sign-out, and gives the next session another ID. OpenID Connect Core §11
 func (s *Server) RevokeSession(ctx context.Context, sessionID string) error {
 	return s.engine.RevokeSession(ctx, sessionID)
 }

@@ -97,6 +97,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, IDToken: c.Lifetimes.IDToken,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
+			Session: c.Lifetimes.SessionAbsolute,
 		},
 		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
 		Logger:  s.log,

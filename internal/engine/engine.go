@@ -57,6 +57,7 @@ type Lifetimes struct {
 	IDToken         time.Duration
 	RefreshIdle     time.Duration
 	RefreshAbsolute time.Duration
+	Session         time.Duration // longest of a session that server keeps itself; 0: it keeps none
 }
 
 // RefreshRules are the refresh policies' settings.

@@ -64,9 +64,9 @@ func (e *Engine) RevokeSession(ctx context.Context, sessionID string) error {
 	})
 }
 
-// endOfSession is when the last grant that was made in a session that ends now will
-// have ended by itself, so that the mark of its end is needed no longer.
+// endOfSession is when the session that ends now, and the last grant that was made in
+// it, would have ended by themselves, so that the mark of its end is needed no longer.
 func (e *Engine) endOfSession() time.Time {
 	l := e.config.Lifetimes
-	return e.endOfGrant(e.store.Now().Add(l.Code + l.RefreshAbsolute)).Add(24 * time.Hour)
+	return e.endOfGrant(e.store.Now().Add(max(l.Code+l.RefreshAbsolute, l.Session))).Add(24 * time.Hour)
 }
