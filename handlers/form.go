@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -81,6 +82,10 @@ func parseForm(encoded string) (url.Values, *engine.Error) {
 	if name, ok := repeated(form); ok {
 		return nil, repeatedParameter(name)
 	}
+	// Parameters without a value count as left out. RFC 6749 §3.1, §3.2
+	maps.DeleteFunc(form, func(_ string, values []string) bool {
+		return !slices.ContainsFunc(values, func(v string) bool { return v != "" })
+	})
 	return form, nil
 }
 

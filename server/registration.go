@@ -66,6 +66,9 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	for i, a := range c.Audiences {
 		judgeAudience(index("audiences", i), a, found)
 	}
+	for i, a := range c.Introspects {
+		judgeAudience(index("introspects", i), a, found)
+	}
 	if alg := c.IDTokenSignedResponseAlg; alg != "" && !slices.Contains(g.algorithms, alg) {
 		found.add("id_token_signed_response_alg", quoted(alg), "write one of %s, or add it to Config.Keys.Algorithms", strings.Join(g.algorithms, ", "))
 	}

@@ -131,7 +131,7 @@ func (h *house) build(ctx context.Context, s *settings.Settings, port int, log *
 func (h *house) serve(x *call, readyFile string) error {
 	p := h.provider
 	web := &http.Server{
-		Handler:           accessLog(h.routes, p.settings.Proxies, p.log),
+		Handler:           accessLog(closeAfterChunks(h.routes), p.settings.Proxies, p.log),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, TLSConfig: h.tls, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}

@@ -35,7 +35,7 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
 	}
-	r := mux.NewRouter()
+	r := mux.NewRouter().SkipClean(true) // a cleaned path would be a redirect to wherever the request line says
 	if err := p.server.Mount(r); err != nil {
 		return nil, err
 	}
@@ -138,6 +138,18 @@ func (p *provider) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ready")
+}
+
+// closeAfterChunks ends the connection after a request with Transfer-Encoding: what
+// follows on it may be a second request that a proxy in front took for its body. The
+// protocol's own endpoints refuse such a request. RFC 9112 §6.1
+func closeAfterChunks(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // tokenLike is what names something that only its owner should be able to name; its

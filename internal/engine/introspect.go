@@ -15,8 +15,8 @@ const tokenTypeRefresh = "refresh_token"
 
 // Introspect tells about a token, RFC 7662: to the client it was issued to and to
 // the resource it is meant for. Everybody else sees {"active": false}. A resource is
-// a confidential client that stands itself in the token's audience, or has no
-// redirect URIs and one of the audience in its Audiences. A refresh token is shown
+// a confidential client that stands itself in the token's audience, or has one of the
+// audience in its Introspects. A refresh token is shown
 // to its own client only, with the token_type "refresh_token". It commits nothing,
 // and the hint is not needed: tokens say what they are.
 func (e *Engine) Introspect(ctx context.Context, c Credentials, token, hint string) (map[string]any, *Error) {
@@ -82,7 +82,7 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 // meantFor says whether a client may see a token: its own, or one that is presented
 // to it as a resource. A partner that may get tokens for the same resource is none.
 func meantFor(c *storage.Client, clientID string, audience []string) bool {
-	return c.ID == clientID || has(audience, c.ID) || len(c.RedirectURIs) == 0 && len(both(audience, c.Audiences)) > 0
+	return c.ID == clientID || has(audience, c.ID) || len(both(audience, c.Introspects)) > 0
 }
 
 func (e *Engine) introspectRefresh(ctx context.Context, c *storage.Client, token string) (map[string]any, error) {

@@ -22,9 +22,10 @@ func TestIntrospection(t *testing.T) {
 	app.ID, app.TokenEndpointAuthMethod, app.Audiences = "app", "", []string{api, "rs-by-name"}
 	owner := w.addConfidential(app)
 	w.add(publicClient())
-	resource := w.addConfidential(storage.Client{ID: "rs", GrantTypes: []string{"client_credentials"}, Audiences: []string{api}})
+	resource := w.addConfidential(storage.Client{ID: "rs", GrantTypes: []string{"client_credentials"}, Introspects: []string{api}})
 	named := w.addConfidential(storage.Client{ID: "rs-by-name", GrantTypes: []string{"client_credentials"}})
-	elsewhere := w.addConfidential(storage.Client{ID: "rs-other", GrantTypes: []string{"client_credentials"}, Audiences: []string{other}})
+	elsewhere := w.addConfidential(storage.Client{ID: "rs-other", GrantTypes: []string{"client_credentials"}, Introspects: []string{other}})
+	service := w.addConfidential(storage.Client{ID: "service", GrantTypes: []string{"client_credentials"}, Audiences: []string{api}})
 	partner := w.addConfidential(storage.Client{ID: "partner", RedirectURIs: []string{callback}, Audiences: []string{api}, Incarnation: "one"})
 	tokens, refusal := w.redeem(owner, w.approve(request("client_id", "app")))
 	w.fine(refusal)
@@ -48,6 +49,7 @@ func TestIntrospection(t *testing.T) {
 		{"a resource by name", named, tokens.AccessToken, active},
 		{"another resource", elsewhere, tokens.AccessToken, inactive},
 		{"a partner with the same resource", partner, tokens.AccessToken, inactive},
+		{"a service with tokens for the same resource", service, tokens.AccessToken, inactive},
 		{"a refresh token by its client", owner, tokens.RefreshToken, refreshable},
 		{"a refresh token by a partner", partner, tokens.RefreshToken, inactive},
 		{"a refresh token by the resource", resource, tokens.RefreshToken, inactive},

@@ -85,7 +85,11 @@ func (a *App) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	account, err := client.redeem(ctx, query.Get("code"), f)
 	if err != nil {
-		a.fail(w, r, http.StatusBadGateway, "The sign-in could not be completed", "Please start again.", err.Error())
+		status := http.StatusBadGateway
+		if refused := (*oauth2.RetrieveError)(nil); errors.As(err, &refused) && refused.Response.StatusCode < http.StatusInternalServerError {
+			status = http.StatusBadRequest // the code that came is at fault
+		}
+		a.fail(w, r, status, "The sign-in could not be completed", "Please start again.", err.Error())
 		return
 	}
 	s.account = account
