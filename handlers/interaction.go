@@ -157,6 +157,10 @@ func (in *Interaction) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		return
 	}
+	if in.record == nil {
+		in.silentError = loginUnavailable(err)
+		return
+	}
 	in.fail(w, r, loginUnavailable(err))
 }
 
@@ -191,6 +195,12 @@ func (in *Interaction) answer(w http.ResponseWriter, r *http.Request, o outcome,
 	if e != nil {
 		in.fail(w, r, e)
 		return
+	}
+	if in.record != nil && o.Answer != nil {
+		// A browser may keep the page in memory though it must not be stored, and
+		// would show it again to who goes back. It lets go of it when a cookie of
+		// the page changes.
+		in.h.cookies.setInteraction(w, r, in.ID, in.secret, restartLife)
 	}
 	if e := in.h.deliver(w, r, o, in.a.Client.ID); e != nil {
 		in.fail(w, r, e)
