@@ -107,7 +107,7 @@ var direction = []struct {
 	},
 	{
 		from: "integration/...",
-		may:  []string{"integration/...", "server/...", "handlers/...", "storage/..."},
+		may:  []string{"integration/...", "server/...", "handlers/...", "storage/...", "internal/pgtest"},
 		why:  "the whole is tested from outside, through public packages and HTTP",
 	},
 }
@@ -121,7 +121,7 @@ var doors = []struct {
 }{
 	{"github.com/ory/", []string{"internal/engine/..."}, nil, "only internal/engine knows fosite, so that it can be replaced behind one door"},
 	{"go.etcd.io/bbolt", []string{"storage/bolt/..."}, nil, "a driver is linked by its backend alone"},
-	{"github.com/jackc/", []string{"storage/postgres/..."}, []string{"integration/..."}, "a driver is linked by its backend alone"},
+	{"github.com/jackc/", []string{"storage/postgres/...", "internal/pgtest"}, []string{"integration/..."}, "a driver is linked by its backend, and by what starts its server in tests"},
 	{"github.com/alecthomas/kong", []string{"examples/..."}, nil, "command lines belong to programs"},
 	{"go.yaml.in/yaml", []string{"examples/..."}, nil, "configuration files belong to programs"},
 	{"github.com/chromedp/", []string{"integration/..."}, []string{"examples/..."}, "browsers are driven by tests"},
@@ -206,6 +206,12 @@ func TestImportRulesDecide(t *testing.T) {
 		{"storage/bolt", "go.etcd.io/bbolt", false, true},
 		{"storage/bolt", "go.etcd.io/bbolt/errors", false, true},
 		{"server", "go.etcd.io/bbolt", false, false},
+		{"storage/postgres", "github.com/jackc/pgx/v5/pgxpool", false, true},
+		{"storage/postgres", module + "/internal/pgtest", false, false},
+		{"storage/postgres", module + "/internal/pgtest", test, true},
+		{"server", "github.com/jackc/pgx/v5", false, false},
+		{"server", module + "/storage/postgres", false, false},
+		{"integration", module + "/internal/pgtest", test, true},
 		{"internal/redirect", module + "/internal/seal", false, false},
 		{"internal/redirect", module + "/internal/redirect", test, true},
 		{"internal/brandnew", "net/url", false, true},
