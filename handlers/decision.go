@@ -35,7 +35,11 @@ func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Err
 		e.Setting = "Subject.AuthTime"
 		return e
 	case a.MaxAge != nil && !proved && (*a.MaxAge == 0 || s.AuthTime.IsZero() || now.Sub(s.AuthTime) > *a.MaxAge):
-		e := missing("unmet_authentication_requirements", "max_age_exceeded", "The sign-in is older than the max_age of the request.")
+		code := "unmet_authentication_requirements"
+		if slices.Contains(a.Prompt, "none") {
+			code = "login_required" // a page would have mended it
+		}
+		e := missing(code, "max_age_exceeded", "The sign-in is older than the max_age of the request.")
 		e.Setting = "Subject.AuthTime"
 		return e
 	}
@@ -169,6 +173,19 @@ func (h *Handlers) allow(r *http.Request, in *Interaction, scopes []string) (out
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		var err error
 		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
+			// Who was revoked or signed out a moment ago consents to nothing: the grant
+			// would be made under the new epochs and outlive the revocation. A host's
+			// session was asked before, it is not a thing to ask in a unit of work.
+			if h.source == nil {
+				p, err := h.consenting(ctx, r, rec)
+				if err != nil {
+					return outcome{}, err
+				}
+				if !rec.meant(p, in.a) {
+					rec.startOver()
+					return outcome{Place: h.path("interaction/" + in.ID)}, nil
+				}
+			}
 			if err := h.remember(ctx, in.a, rec.Subject.ID, scopes); err != nil {
 				return outcome{}, err
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -162,5 +163,56 @@ func TestRevokedSessionsEnd(t *testing.T) {
 	}
 	if got := silent(); got != "login_required" {
 		t.Errorf("after the session was revoked: %q", got)
+	}
+}
+
+// Who is revoked between the page and the decision consents to nothing: the grant
+// would carry the new epochs and outlive the revocation.
+func TestARevokedPersonConsentsToNothing(t *testing.T) {
+	for name, revoke := range map[string]func(*world, string) error{
+		"person":  func(w *world, _ string) error { return w.h.engine.RevokeSubject(t.Context(), "sub-alice") },
+		"session": func(w *world, id string) error { return w.h.engine.RevokeSession(t.Context(), id) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var w *world
+			w = newWorld(t, options{consent: ConsentFunc(func(rw http.ResponseWriter, r *http.Request, in *Interaction) {
+				if err := revoke(w, in.Subject.SessionID); err != nil {
+					t.Error(err)
+				}
+				in.Allow(rw, r)
+			})})
+			b := w.browser()
+			b.signIn("alice")
+			place := b.get(w.authorize("notes")).to(t)
+			if to := b.post(place+"?step=consent", decide("allow")).to(t); to != place {
+				t.Errorf("the decision leads to %s", to)
+			}
+			b.get(b.get(place).to(t)).shows(t, http.StatusOK, "Sign in")
+		})
+	}
+}
+
+// With prompt=none nobody may read in a directory's failure that the person is signed out.
+func TestAFailingSilentLoginIsUnavailable(t *testing.T) {
+	w := newWorld(t, options{login: LoginFunc(func(rw http.ResponseWriter, r *http.Request, in *Interaction) {
+		in.Fail(rw, r, errors.New("the directory is down"))
+	})})
+	got := w.browser().get(w.authorize("own", "prompt", "none"))
+	got.shows(t, http.StatusServiceUnavailable, "try again")
+	if got.Header.Get("Retry-After") == "" {
+		t.Error("the answer does not say when to try again")
+	}
+}
+
+func TestTheLogNamesTheWholeAddress(t *testing.T) {
+	w := newWorld(t, options{})
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.RemoteAddr = "[2001:db8::17]:443"
+	w.h.logWrong(r, "wrong_password")
+	if !strings.Contains(w.logged(), "address=2001:db8::17") {
+		t.Errorf("the log is %s", w.logged())
+	}
+	if got := w.h.addressOf(r).String(); got != "2001:db8::/64" {
+		t.Errorf("what counts as one source is %s", got)
 	}
 }

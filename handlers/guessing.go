@@ -137,14 +137,8 @@ func (g *guesses) count(address netip.Prefix) {
 // addressOf returns what counts as one source: an IPv4 address, or the /64 that
 // one IPv6 customer has.
 func (h *Handlers) addressOf(r *http.Request) netip.Prefix {
-	var a netip.Addr
-	if h.config.ClientAddr != nil {
-		a = h.config.ClientAddr(r)
-	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		a, _ = netip.ParseAddr(host)
-	}
-	bits := 32
-	if a = a.Unmap().WithZone(""); a.Is6() {
+	a, bits := h.clientAddr(r), 32
+	if a.Is6() {
 		bits = 64
 	}
 	p, err := a.Prefix(bits)
@@ -152,4 +146,15 @@ func (h *Handlers) addressOf(r *http.Request) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+// clientAddr returns where a request came from; the zero Addr when nobody can tell.
+func (h *Handlers) clientAddr(r *http.Request) netip.Addr {
+	var a netip.Addr
+	if h.config.ClientAddr != nil {
+		a = h.config.ClientAddr(r)
+	} else if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		a, _ = netip.ParseAddr(host)
+	}
+	return a.Unmap().WithZone("")
 }

@@ -125,31 +125,35 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 // samePerson sets an interaction back to its beginning when who signed in is not
 // there any more, or the client changed what was to be shown.
 func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.Error) {
-	rec := in.record
-	p, err := h.current(r.Context(), r)
-	if err == nil && h.source == nil && p.SessionID != rec.Subject.SessionID {
-		// The cookie of a sign-in is lost when its answer was not waited for.
-		p, err = h.session(r.Context(), string(rec.SessionKey))
-	}
+	p, err := h.consenting(r.Context(), r, in.record)
 	if err != nil {
 		return false, storeFailed(err)
 	}
-	// The session, not its token: another tab may have signed in anew meanwhile.
-	if rec.Shown == shown(in.a) && p.ID == rec.Subject.ID && p.SessionID == rec.Subject.SessionID {
+	if in.record.meant(p, in.a) {
 		return true, nil
 	}
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
-		fresh, err := h.records.Get(ctx, rec.Key)
+		fresh, err := h.records.Get(ctx, in.record.Key)
 		if err != nil || fresh.Step != stepConsent {
 			return err
 		}
-		fresh.Step, fresh.Subject, fresh.SessionKey, fresh.LoggedIn, fresh.Shown = stepStart, Subject{}, nil, false, ""
+		fresh.startOver()
 		return h.records.Put(ctx, fresh)
 	})
 	if err != nil {
 		return false, storeFailed(err)
 	}
 	return false, nil
+}
+
+// consenting returns who is at the consent page of an interaction.
+func (h *Handlers) consenting(ctx context.Context, r *http.Request, rec *record) (present, error) {
+	p, err := h.current(ctx, r)
+	if err == nil && h.source == nil && p.SessionID != rec.Subject.SessionID {
+		// The cookie of a sign-in is lost when its answer was not waited for.
+		return h.session(ctx, string(rec.SessionKey))
+	}
+	return p, err
 }
 
 // restart begins the same request anew.

@@ -108,7 +108,7 @@ func (in *Interaction) slow(w http.ResponseWriter, r *http.Request, username str
 
 func (h *Handlers) logWrong(r *http.Request, reason string) {
 	h.log.LogAttrs(r.Context(), slog.LevelInfo, "sign-in refused", append(h.logAttrs(exchangeOf(r.Context())),
-		slog.String("reason", reason), slog.String("address", h.addressOf(r).Addr().String()))...)
+		slog.String("reason", reason), slog.String("address", h.clientAddr(r).String()))...)
 }
 
 // loginPage shows the built-in page.

@@ -128,6 +128,17 @@ func (v *record) params() url.Values {
 	return params
 }
 
+// meant says whether the consent page was for this person and this request. The
+// session counts, not its token: another tab may have signed in anew meanwhile.
+func (v *record) meant(p present, a *engine.Authorization) bool {
+	return v.Shown == shown(a) && p.ID == v.Subject.ID && p.SessionID == v.Subject.SessionID
+}
+
+// startOver forgets who signed in.
+func (v *record) startOver() {
+	v.Step, v.Subject, v.SessionKey, v.LoggedIn, v.Shown = stepStart, Subject{}, nil, false, ""
+}
+
 // ended says whether the time of the interaction is over.
 func (v *record) ended(now time.Time) bool { return !now.Before(v.EndsAt) }
 
