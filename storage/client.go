@@ -39,6 +39,10 @@ type Client struct {
 	// the default resource of the server.
 	Audiences []string `json:"audiences,omitempty"`
 
+	// Introspects are the audiences that this client is the resource server of:
+	// it may introspect tokens meant for them. RFC 7662 §4
+	Introspects []string `json:"introspects,omitempty"`
+
 	// IDTokenSignedResponseAlg is RS256 (also when empty), ES256 or EdDSA.
 	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty"`
 
@@ -156,7 +160,7 @@ func (c *Client) DisplayName() string {
 // Clone returns a copy that shares nothing with c.
 func (c *Client) Clone() *Client {
 	d := *c
-	for _, list := range []*[]string{&d.RedirectURIs, &d.PostLogoutRedirectURIs, &d.GrantTypes, &d.Audiences, &d.Contacts} {
+	for _, list := range []*[]string{&d.RedirectURIs, &d.PostLogoutRedirectURIs, &d.GrantTypes, &d.Audiences, &d.Introspects, &d.Contacts} {
 		*list = slices.Clone(*list)
 	}
 	d.Secrets = slices.Clone(c.Secrets)
