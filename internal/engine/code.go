@@ -117,7 +117,9 @@ func checkRedirect(g *storage.Grant, form url.Values) *Error {
 
 // checkVerifier refuses a verifier that is missing in every case, so that a
 // challenge can't be got around. A wrong one leaves the code to its owner and
-// counts; nobody may guess for as long as the code lives.
+// counts; nobody may guess for as long as the code lives. Of those that come at the
+// same moment one counts: counting each would have them rerun after one another, and
+// a verifier is too long to be guessed by many at once.
 func (e *Engine) checkVerifier(ctx context.Context, g *storage.Grant, verifier string) error {
 	challenge := g.Code.Challenge
 	switch {
@@ -134,7 +136,7 @@ func (e *Engine) checkVerifier(ctx context.Context, g *storage.Grant, verifier s
 	if wellFormedVerifier(verifier) && hmac.Equal([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) {
 		return nil
 	}
-	if g.Code.UsedAt.IsZero() {
+	if g.Code.UsedAt.IsZero() && e.store.Try(ctx) == 0 {
 		g.Code.WrongTries++
 		g.Code.Killed = g.Code.WrongTries >= wrongTries
 		if err := e.grants.Put(storage.Surviving(ctx), g); err != nil {

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,6 +67,33 @@ func TestParallelRedemptions(t *testing.T) {
 			t.Fatalf("a code was redeemed %d times", len(got.tokens))
 		}
 	}
+	if n := w.store.Exhausted(); n != 0 {
+		t.Errorf("%d units of work were given up", n)
+	}
+}
+
+// Wrong verifiers that come together must not drive each other out of their tries:
+// guessing would be answered by 503, and the count would never end a code.
+func TestParallelWrongVerifiers(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(publicClient())
+	code := w.approve(request())
+	rivals, err := engine.New(w.config)
+	must(t, err)
+	wrong := engine.TokenRequest{Credentials: spa, Form: redemption(code, "code_verifier", strings.Repeat("w", 43))}
+	var rival func()
+	rival = func() { // one that is always a little faster
+		_, refusal := rivals.Token(t.Context(), wrong)
+		refused(t, refusal, "invalid_grant", "pkce_mismatch")
+		w.backend.beforeApply = rival
+	}
+	w.backend.beforeApply = rival
+	_, refusal := w.Token(t.Context(), wrong)
+	refused(t, refusal, "invalid_grant", "pkce_mismatch")
+	w.backend.beforeApply = nil
+	var got outcomes
+	together(func(int) { got.add(w.Token(t.Context(), wrong)) })
+	got.check(t)
 	if n := w.store.Exhausted(); n != 0 {
 		t.Errorf("%d units of work were given up", n)
 	}
