@@ -51,6 +51,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 			client.Secrets = append(client.Secrets, secrets.Keyed(client.Secret))
 			client.Secret = ""
 		}
+		secrets.Expect(client)
 		client.Incarnation = "" // one client for as long as it is configured
 		c.configured[client.ID] = client
 		c.order = append(c.order, client.ID)
@@ -63,6 +64,13 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 		}
 	}
 	slices.Sort(c.order)
+	stored, _, err := c.stored.List(ctx, "", "", storage.Page{Limit: storage.MaxPage})
+	if err != nil {
+		return nil, fmt.Errorf("server: read the clients of the store: %w", err)
+	}
+	for _, client := range stored {
+		secrets.Expect(client)
+	}
 	return c, nil
 }
 

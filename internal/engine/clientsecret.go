@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,17 @@ func (s *ClientSecrets) Bring(plain storage.Secret, now time.Time) (storage.Clie
 	return storage.ClientSecret{Hash: hash, CreatedAt: now}, nil
 }
 
+// Expect tells which slow hashes there are before any of them is checked, so that not even
+// the first failure shows whether a client exists.
+func (s *ClientSecrets) Expect(c *storage.Client) {
+	for _, secret := range c.Secrets {
+		if !strings.HasPrefix(secret.Hash, keyedPrefix) {
+			s.slow.Expect(secret.Hash)
+			s.brought.Store(true)
+		}
+	}
+}
+
 // Keyed hashes a secret from the configuration, which lives in memory only.
 func (s *ClientSecrets) Keyed(plain storage.Secret) storage.ClientSecret {
 	return storage.ClientSecret{Hash: keyedPrefix + s.keyed(plain)}
@@ -83,7 +96,7 @@ func (s *ClientSecrets) matches(ctx context.Context, c *storage.Client, plain st
 			return s.slow.Check(ctx, secret.Hash, string(plain))
 		})
 		if err != nil {
-			return false, err
+			return false, busy(err)
 		}
 		right = ok || right
 	}
@@ -107,5 +120,13 @@ func (s *ClientSecrets) decoy(ctx context.Context, plain storage.Secret) error {
 	_, err := storage.Memo(ctx, s.store, secretKey{presented: s.keyed(plain)}, func() (bool, error) {
 		return false, s.slow.CheckNone(ctx, string(plain))
 	})
+	return busy(err)
+}
+
+// busy makes too many slow checks a reason to come again, not a failure.
+func busy(err error) error {
+	if errors.Is(err, secrethash.ErrBusy) {
+		return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
+	}
 	return err
 }

@@ -141,3 +141,49 @@ func TestWaitersShareTheAnswer(t *testing.T) {
 		t.Errorf("20 checks computed %d hashes, want 1", n)
 	}
 }
+
+// Guessing at nothing must leave room for those who know their secret, and nobody may
+// have to wait for seconds.
+func TestGuessersDoNotStarveTheOthers(t *testing.T) {
+	c := secrethash.NewChecker(2)
+	hash := brought(t, "secret", 4)
+	release := make(chan struct{})
+	secrethash.Hold(c, release)
+	results := make(chan error, 100)
+	var guessers sync.WaitGroup
+	for range 100 {
+		guessers.Go(func() { results <- c.CheckNone(context.WithoutCancel(t.Context()), "guess") })
+	}
+	for range 100 - 2*16 - 1 { // one works, as many wait as may
+		if err := <-results; !errors.Is(err, secrethash.ErrBusy) {
+			t.Fatalf("one guesser too many: %v", err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Check(context.WithoutCancel(t.Context()), hash, "secret")
+		done <- err
+	}()
+	release <- struct{}{} // the first to go on may be either
+	release <- struct{}{}
+	if err := <-done; err != nil {
+		t.Errorf("a client among guessers: %v", err)
+	}
+	close(release)
+	guessers.Wait()
+}
+
+// The costliest hash stays the decoy, whatever is checked last.
+func TestTheDecoyIsTheCostliest(t *testing.T) {
+	c := secrethash.NewChecker(1)
+	cheap, dear := brought(t, "secret", 4), brought(t, "secret", 6)
+	c.Expect("no hash")
+	for _, hash := range []string{cheap, dear, cheap} {
+		c.Expect(hash)
+	}
+	computed := secrethash.Record(c)
+	check(t, c.CheckNone(t.Context(), "wrong"))
+	if got := computed.Take(); len(got) != 1 || got[0] != dear {
+		t.Errorf("the decoy is %q, want the costliest", got)
+	}
+}

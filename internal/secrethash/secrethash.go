@@ -180,6 +180,23 @@ func decode(s string, least, most int) ([]byte, error) {
 	return b, nil
 }
 
+// cost estimates how long a valid hash takes, in microseconds on the machine that the
+// parameters of Hash were chosen on. Only which is the larger matters.
+func cost(hash string) int64 {
+	if strings.HasPrefix(hash, "$2") {
+		n, err := bcrypt.Cost([]byte(hash))
+		if err != nil {
+			return 0
+		}
+		return 51 << n
+	}
+	a, err := parseArgon(hash)
+	if err != nil {
+		return 0
+	}
+	return int64(a.memory) * int64(a.passes) * 5 / 8
+}
+
 func validBcrypt(hash string) error {
 	if !strings.HasPrefix(hash, "$2a$") && !strings.HasPrefix(hash, "$2b$") && !strings.HasPrefix(hash, "$2y$") {
 		return fmt.Errorf("%w: of bcrypt, $2a$, $2b$ and $2y$ are accepted", ErrHash)

@@ -95,6 +95,7 @@ func New(store *storage.Store, declared []Declared) (*Accounts, error) {
 			continue
 		}
 		a.declared[name], a.bySub[u.ID] = u, u
+		a.checker.Expect(u.hash)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
