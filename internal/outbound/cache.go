@@ -1,0 +1,153 @@
+package outbound
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// CacheOptions are the bounds of a Cache. All fields are required.
+type CacheOptions struct {
+	Size    int // documents that are kept; the one that was not used for longest goes
+	Limit   int // bytes of a document
+	Types   []string
+	Least   time.Duration // that a document is kept, whatever its Cache-Control says
+	Default time.Duration // without a Cache-Control
+	Most    time.Duration
+	Failure time.Duration // that a failure is remembered
+	Again   time.Duration // between two fetches that Refresh forces
+	Now     func() time.Time
+}
+
+// Cache keeps documents that were fetched, in the form that its parse gave them. Each
+// document is fetched by one caller at a time, for which the others wait. It is safe
+// for concurrent use.
+type Cache[T any] struct {
+	client *Client
+	o      CacheOptions
+	parse  func(body []byte) (T, error)
+
+	mu      sync.Mutex
+	order   *list.List // of *page[T], the last used first
+	entries map[string]*list.Element
+}
+
+type page[T any] struct {
+	url    string
+	value  T
+	known  bool // value was fetched
+	err    error
+	until  time.Time // value or err count
+	forced time.Time // by Refresh, the last time
+	flight chan struct{}
+}
+
+// NewCache makes an empty Cache. An error of parse is a failure of the fetch.
+func NewCache[T any](c *Client, o CacheOptions, parse func(body []byte) (T, error)) *Cache[T] {
+	return &Cache[T]{client: c, o: o, parse: parse, order: list.New(), entries: map[string]*list.Element{}}
+}
+
+// Get returns the document at a URL, fetching it if need be. The error is ErrURL, an
+// *Error or that of ctx.
+func (c *Cache[T]) Get(ctx context.Context, url string) (T, error) {
+	return c.get(ctx, url, false)
+}
+
+// Refresh is Get, but for a document that is known it asks whether there is a newer
+// one, though not more often than once in CacheOptions.Again, and no sooner than that
+// after it was fetched first. A failure leaves the old one. It is for a key that the
+// document should have: keys are changed, and names of keys are invented to make the
+// server ask.
+func (c *Cache[T]) Refresh(ctx context.Context, url string) (T, error) {
+	return c.get(ctx, url, true)
+}
+
+func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
+	var none T
+	if err := CheckURL(url); err != nil {
+		return none, err
+	}
+	for {
+		c.mu.Lock()
+		p, now := c.page(url), c.o.Now()
+		switch due := force && p.known && now.Sub(p.forced) >= c.o.Again; {
+		case p.flight != nil:
+			flight := p.flight
+			c.mu.Unlock()
+			select {
+			case <-flight: // what it brought is as new as can be
+				force = false
+				continue
+			case <-ctx.Done():
+				return none, ctx.Err()
+			}
+		case now.Before(p.until) && !due:
+			value, err := p.value, p.err
+			c.mu.Unlock()
+			return value, err
+		default:
+			if due {
+				p.forced = now
+			}
+			flight := make(chan struct{})
+			p.flight = flight
+			c.mu.Unlock()
+			return c.fetch(ctx, p, due)
+		}
+	}
+}
+
+// page returns the entry of a URL, new or found, as the last used one. The mutex is
+// held.
+func (c *Cache[T]) page(url string) *page[T] {
+	if e := c.entries[url]; e != nil {
+		c.order.MoveToFront(e)
+		return e.Value.(*page[T])
+	}
+	p := &page[T]{url: url}
+	c.entries[url] = c.order.PushFront(p)
+	for c.order.Len() > c.o.Size {
+		oldest := c.order.Back()
+		c.order.Remove(oldest)
+		delete(c.entries, oldest.Value.(*page[T]).url)
+	}
+	return p
+}
+
+var errUnfinished = errors.New("outbound: the fetch did not end")
+
+// fetch fetches for all who wait, so it goes on when the one that began hangs up.
+func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T, err error) {
+	life := c.o.Failure
+	err = errUnfinished // what a panic leaves behind
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(p.flight)
+		p.flight = nil
+		if err != nil && forced {
+			value, err = p.value, nil // the old one stays, for as long as it was good for
+			return
+		}
+		now := c.o.Now()
+		if err == nil && !p.known {
+			p.forced = now
+		}
+		p.value, p.err, p.known, p.until = value, err, err == nil, now.Add(life)
+	}()
+	document, failed := c.client.Get(context.WithoutCancel(ctx), Request{URL: p.url, Limit: c.o.Limit, Types: c.o.Types})
+	if failed != nil {
+		return value, failed
+	}
+	parsed, failed := c.parse(document.Body)
+	if failed != nil {
+		return value, &Error{p.url, "the document is not what it should be", failed}
+	}
+	life = c.o.Default
+	if document.Life >= 0 {
+		life = min(max(document.Life, c.o.Least), c.o.Most)
+	}
+	return parsed, nil
+}
