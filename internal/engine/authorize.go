@@ -72,6 +72,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization) (fosite.A
 		a.State = form.Get("state")
 	}
 	for _, check := range []func() error{
+		func() error { return orNil(checkSize(a.Params)) },
 		func() error { return orNil(wellFormed(form, twice)) },
 		func() error { return orNil(unsupported(form)) },
 		func() error { return orNil(a.readResponse(form)) },
@@ -137,6 +138,18 @@ func redirectURI(c *storage.Client, form url.Values, twice []string) (string, *E
 			setting("redirect_uris")
 	}
 	return sent, nil
+}
+
+// maxAuthorize bounds an authorize request, in bytes as it is encoded. Anybody may send
+// one, and it is stored for as long as the sign-in takes.
+const maxAuthorize = 8 << 10
+
+func checkSize(params url.Values) *Error {
+	if size := len(params.Encode()); size > maxAuthorize {
+		return refuse(codeInvalidRequest, "request_too_large", "The authorize request is too large: at most 8192 bytes are accepted.").
+			detail("it has %d bytes", size)
+	}
+	return nil
 }
 
 func repeated(parameter string) *Error {

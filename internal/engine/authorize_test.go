@@ -104,6 +104,7 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"none with others", []string{"prompt", "none login"}, "invalid_request", "prompt_contradictory"},
 		{"unknown prompt", []string{"prompt", "dance"}, "invalid_request", "prompt_unknown"},
 		{"prompt of another case", []string{"prompt", "None"}, "invalid_request", "prompt_unknown"},
+		{"too large", []string{"login_hint", strings.Repeat("a", 8<<10)}, "invalid_request", "request_too_large"},
 		{"negative max_age", []string{"max_age", "-1"}, "invalid_request", "max_age_malformed"},
 		{"max_age in words", []string{"max_age", "soon"}, "invalid_request", "max_age_malformed"},
 		{"max_age beyond all bounds", []string{"max_age", "99999999999999"}, "invalid_request", "max_age_malformed"},
