@@ -301,8 +301,8 @@ type ClockWitness interface {
 // its data keys beside the database, for hosts that configure none.
 type SecretKeeper interface {
 	// Secret returns the kept secret, 32 bytes. When there is none it is
-	// created durably if create is true; otherwise the error says where the
-	// secret was expected.
+	// created durably if create is true and nothing was ever sealed under
+	// another; otherwise the error says where the secret was expected.
 	Secret(ctx context.Context, create bool) ([]byte, error)
 }
 

@@ -108,6 +108,7 @@ func TestClaimsRefuse(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", &engine.Denied{Reason: "disabled"}), "invalid_grant", "denied", "invalid_token"},
 		{errors.New("boom"), "server_error", "claims_failed", "server_error"},
 		{errors.New("panic"), "server_error", "panic", "server_error"},
+		{fmt.Errorf("quota of the host: %w", storage.ErrLimit), "server_error", "claims_failed", "server_error"},
 		{fmt.Errorf("ldap: %w", storage.ErrUnavailable), "temporarily_unavailable", "store_unavailable", "temporarily_unavailable"},
 	} {
 		fail = c.err

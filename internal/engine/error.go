@@ -138,10 +138,10 @@ func failure(err error) *Error {
 	switch {
 	case errors.Is(err, storage.ErrUnavailable):
 		return unavailable(err)
-	case errors.Is(err, storage.ErrLimit):
-		return errRepeats().cause(err)
 	case errors.As(err, &told):
 		return told
+	case errors.Is(err, storage.ErrLimit):
+		return errRepeats().cause(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return refuse(codeUnavailable, "deadline", "The request took too long. Try again.").cause(err)
 	case errors.As(err, &theirs):

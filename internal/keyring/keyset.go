@@ -160,9 +160,9 @@ func (p *plan) run(s *keyset) (changed bool, err error) {
 	return longer || len(p.events) > 0, nil
 }
 
-// chain brings the keys of one algorithm up to date. The first key signs at once,
-// since no cached key set can be older than it; every later one was published
-// before.
+// chain brings the keys of one algorithm up to date. Its first key signs at once:
+// nothing that was verified so far depends on it, and who meets its kid fetches the
+// key set. Every later one was published before.
 func (p *plan) chain(s *keyset, alg string) error {
 	if s.find(alg, stateActive) == nil {
 		if err := p.ensureNext(s, alg); err != nil {

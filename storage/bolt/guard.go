@@ -37,7 +37,12 @@ func (b *Backend) view(ctx context.Context, f func(*bbolt.Tx) error) error {
 		return err
 	}
 	defer leave()
-	err = guard(func() error {
+	return b.read(f)
+}
+
+// read is view for a caller that was let in.
+func (b *Backend) read(f func(*bbolt.Tx) error) error {
+	err := guard(func() error {
 		tx, err := b.begin(false)
 		if err != nil {
 			return err

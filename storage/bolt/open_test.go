@@ -157,6 +157,26 @@ func TestSecretWithoutDatabase(t *testing.T) {
 	}
 }
 
+// A second issuer in a database whose secret is lost is no reason to make another
+// one: the first issuer's keys would open with neither.
+func TestLostSecretIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doorward.db")
+	b := open(t, path)
+	if _, err := storage.Open(t.Context(), b, storage.Options{Namespace: "https://one.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.Open(t.Context(), b, storage.Options{Namespace: "https://two.example"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path + ".key"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := storage.Open(t.Context(), b, storage.Options{Namespace: "https://three.example"})
+	if err == nil || !strings.Contains(err.Error(), path+".key") {
+		t.Errorf("the lost secret was replaced, error %v", err)
+	}
+}
+
 func TestSpoiltSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	b := open(t, path)

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 
+	bbolt "go.etcd.io/bbolt"
+
 	"github.com/doorward/doorward/storage"
 )
 
@@ -20,7 +22,9 @@ const (
 )
 
 // Secret implements storage.SecretKeeper. The secret is one line of hexadecimal
-// digits in a file beside the database, whose name ends in .key.
+// digits in a file beside the database, whose name ends in .key. It is created only
+// for a database without records: in any other the file was there and is lost, or
+// the secret is configured, and a new one would not open what was sealed.
 func (b *Backend) Secret(ctx context.Context, create bool) ([]byte, error) {
 	leave, err := b.enter(ctx)
 	if err != nil {
@@ -34,6 +38,12 @@ func (b *Backend) Secret(ctx context.Context, create bool) ([]byte, error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return secret, err
 	}
+	if create {
+		create, err = b.fresh()
+		if err != nil {
+			return nil, err
+		}
+	}
 	if !create {
 		return nil, fmt.Errorf("bolt: the secret of %s was expected in %s: put that file back, or configure the secret", b.path, path)
 	}
@@ -41,6 +51,16 @@ func (b *Backend) Secret(ctx context.Context, create bool) ([]byte, error) {
 		return nil, fmt.Errorf("%w: bolt: %s can't be created: %w", storage.ErrUnavailable, path, err)
 	}
 	return readSecret(path)
+}
+
+// fresh says whether the database has no record yet.
+func (b *Backend) fresh() (is bool, err error) {
+	err = b.read(func(tx *bbolt.Tx) error {
+		name, _ := tx.Cursor().Seek([]byte{recordBucket})
+		is = len(name) == 0 || name[0] != recordBucket
+		return nil
+	})
+	return is, err
 }
 
 func readSecret(path string) ([]byte, error) {
