@@ -12,9 +12,17 @@ type refusal struct{ reason string }
 
 func (r refusal) Error() string { return "refused: " + r.reason }
 
-// Refuse makes the error by which a Claims hook refuses: the client gets
+// Refuse makes the error by which a Claims hook or a Grant refuses: the client gets
 // invalid_grant, the reason goes to the log.
 func Refuse(reason string) error { return refusal{reason} }
+
+// hookFailed makes of what a hook returned what the engine understands.
+func hookFailed(err error) error {
+	if refused := (refusal{}); errors.As(err, &refused) {
+		return &engine.Denied{Reason: refused.reason}
+	}
+	return err
+}
 
 // AdaptClaims makes of a Claims hook what the engine calls. nil stays nil.
 func AdaptClaims(hook Claims) func(context.Context, *engine.ClaimsRequest) error {
@@ -28,10 +36,7 @@ func AdaptClaims(hook Claims) func(context.Context, *engine.ClaimsRequest) error
 			User: filled(c.User), IDToken: filled(c.IDToken), UserInfo: filled(c.UserInfo), AccessToken: filled(c.AccessToken),
 		}
 		if err := hook(ctx, public); err != nil {
-			if refused := (refusal{}); errors.As(err, &refused) {
-				return &engine.Denied{Reason: refused.reason}
-			}
-			return err
+			return hookFailed(err)
 		}
 		c.User, c.IDToken, c.UserInfo, c.AccessToken = public.User, public.IDToken, public.UserInfo, public.AccessToken
 		return nil

@@ -26,8 +26,8 @@ type Endpoints struct {
 }
 
 // Metadata returns the handler of the well-known documents, which tell what is
-// mounted and nothing else. scopes are those that may be told; grants further
-// grant types. OpenID Connect Discovery §3, RFC 8414 §2
+// mounted and nothing else. scopes and grants are those that the server knows.
+// OpenID Connect Discovery §3, RFC 8414 §2
 func (h *Handlers) Metadata(at Endpoints, scopes, grants []string) (http.HandlerFunc, error) {
 	body, err := json.Marshal(h.document(at, scopes, grants))
 	if err != nil {
@@ -49,7 +49,7 @@ func (h *Handlers) document(at Endpoints, scopes, grants []string) map[string]an
 		"issuer":                                         h.config.Issuer,
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query", "form_post"},
-		"grant_types_supported":                          append([]string{storage.GrantAuthorizationCode, storage.GrantRefreshToken, storage.GrantClientCredentials}, grants...),
+		"grant_types_supported":                          grants,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},

@@ -35,6 +35,10 @@ type Config struct {
 	// Claims says what tokens and userinfo tell about a person. nil: the sub alone.
 	Claims handlers.Claims
 
+	// Grants are further grant types of the token endpoint, which clients are
+	// registered for by their Type and discovery tells of. RFC 6749 §4.5
+	Grants []handlers.Grant
+
 	// OnEvent observes what happened, once, after it is durable. It must not block.
 	OnEvent func(ctx context.Context, e handlers.Event)
 

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -16,6 +17,10 @@ import (
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 )
+
+func noExchange(context.Context, *handlers.GrantRequest) (*handlers.GrantResult, error) {
+	return nil, nil
+}
 
 // TestProblems holds that one start names everything that is wrong, in words that
 // say what to write.
@@ -33,6 +38,7 @@ func TestProblems(t *testing.T) {
 		DefaultAudience: "https://api.example.com/#top",
 		Secrets:         [][]byte{[]byte("short")},
 		Proxies:         []netip.Prefix{{}, netip.MustParsePrefix("0.0.0.0/0")},
+		Grants:          []handlers.Grant{{}, {Type: "refresh_token", Exchange: noExchange}, {Type: "urn:a", Exchange: noExchange}, {Type: "urn:a", Exchange: noExchange}},
 		Pages:           server.Pages{Overlay: fstest.MapFS{"login.html": {Data: []byte("{{")}}},
 		Clients: []storage.Client{
 			{ID: "web", Secret: "short", RedirectURIs: []string{"https://app.example.com/cb"}, Scope: "notes:delete"},

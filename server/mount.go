@@ -45,7 +45,7 @@ func (s *Server) mountList() ([]route, error) {
 			*row.url = s.config.site.origin() + row.path
 		}
 	}
-	metadata, err := h.Metadata(told, s.config.scopeNames(), nil)
+	metadata, err := h.Metadata(told, s.config.scopeNames(), s.config.registrar.grantNames())
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

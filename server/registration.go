@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/internal/redirect"
 	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
@@ -21,13 +22,36 @@ type grantType struct {
 	signsIn      bool // a person takes part, so there can be something to refresh
 }
 
-// grantTypes is the table of the grants that the engine knows. Client validation
-// and discovery follow from it.
-func grantTypes() []grantType {
-	return []grantType{
+// grantTypes is the table of grants: those of the engine and those that the host
+// adds. Client validation and discovery follow from it.
+func grantTypes(further []handlers.Grant) []grantType {
+	table := []grantType{
 		{name: storage.GrantAuthorizationCode, redirects: true, signsIn: true},
 		{name: storage.GrantRefreshToken},
 		{name: storage.GrantClientCredentials, confidential: true},
+	}
+	for _, g := range further {
+		table = append(table, grantType{name: g.Type, signsIn: true})
+	}
+	return table
+}
+
+// judgeGrantTypes notes what is wrong with the grants that the host adds.
+func judgeGrantTypes(further []handlers.Grant, found *problems) {
+	for i, g := range further {
+		field := index("Grants", i)
+		u, err := url.Parse(g.Type)
+		switch {
+		case g.Type == "":
+			found.add(field+".Type", "nothing", `write the URI that clients send as grant_type, as in "urn:example:device"`)
+		case err != nil || u.Scheme == "" || !visible(g.Type): // RFC 6749 §4.5
+			found.add(field+".Type", quoted(g.Type), `write an absolute URI, as in "urn:example:device"`)
+		case slices.ContainsFunc(further[:i], func(before handlers.Grant) bool { return before.Type == g.Type }):
+			found.add(field+".Type", quoted(g.Type)+" a second time", "leave it out")
+		}
+		if g.Exchange == nil {
+			found.add(field+".Exchange", "nothing", "set the function that judges a request")
+		}
 	}
 }
 
@@ -53,6 +77,14 @@ type registrar struct {
 	scopes     []string
 	algorithms []string // of ID tokens
 	now        func() time.Time
+}
+
+func (g *registrar) grantNames() []string {
+	names := make([]string, len(g.grants))
+	for i, row := range g.grants {
+		names[i] = row.name
+	}
+	return names
 }
 
 // judge notes all that is wrong with a client, under the names of RFC 7591 §2.
@@ -158,10 +190,7 @@ func judgeHash(field, hash string, found *problems) {
 }
 
 func (g *registrar) judgeGrants(c *storage.Client, found *problems) {
-	var names []string
-	for _, row := range g.grants {
-		names = append(names, row.name)
-	}
+	names := g.grantNames()
 	signsIn := false
 	for i, name := range c.GrantTypes {
 		at := slices.Index(names, name)

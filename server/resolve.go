@@ -79,7 +79,9 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	if r.name = cmp.Or(c.Pages.Name, r.site.host); strings.ContainsFunc(r.name, hidden) {
 		found.add("Pages.Name", quoted(r.name)+", which has characters that are not seen", "write only what people can see")
 	}
-	r.registrar = registrar{grants: grantTypes(), scopes: r.scopeNames(), algorithms: r.Keys.Algorithms, now: now}
+	judgeGrantTypes(c.Grants, found)
+	r.Grants = slices.Clone(c.Grants)
+	r.registrar = registrar{grants: grantTypes(r.Grants), scopes: r.scopeNames(), algorithms: r.Keys.Algorithms, now: now}
 	r.resolveClients(found)
 	return r, found
 }

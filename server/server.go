@@ -90,7 +90,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 
 func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 	c := s.config
-	settings := engine.Config{
+	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience,
@@ -100,15 +100,10 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 			Session: c.Lifetimes.SessionAbsolute,
 		},
 		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
-		Logger:  s.log,
-	}
-	if c.Claims != nil {
-		settings.Claims = handlers.AdaptClaims(c.Claims)
-	}
-	if c.OnEvent != nil {
-		settings.Emit = handlers.AdaptEvents(c.OnEvent)
-	}
-	if s.engine, err = engine.New(settings); err != nil {
+		Grants:  handlers.AdaptGrants(c.Grants), Claims: handlers.AdaptClaims(c.Claims), Emit: handlers.AdaptEvents(c.OnEvent),
+		Logger: s.log,
+	})
+	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil
