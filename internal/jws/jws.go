@@ -1,6 +1,6 @@
 // Package jws signs and verifies compact JSON Web Signatures with asymmetric keys.
 //
-// It knows three algorithms and nothing of claims: what a payload says, and whether
+// It knows few algorithms and nothing of claims: what a payload says, and whether
 // it is still good, is the caller's matter. A signer may be any crypto.Signer, so a
 // key can live in a security module or a key service. The algorithm of a token is
 // always that of the key it names, never one that the token chose.
@@ -18,15 +18,21 @@ import (
 	_ "crypto/sha512"
 )
 
-// The algorithms of Generate, Sign and Verify. RFC 7518 §3.1, RFC 8037 §3.1
+// The algorithms of Generate, Sign and Verify; PS256 is for Verify alone, since others
+// sign by it. RFC 7518 §3.1, RFC 8037 §3.1
 const (
 	RS256 = "RS256" // RSA, at least 2048 bits
 	ES256 = "ES256" // ECDSA on P-256
 	EdDSA = "EdDSA" // Ed25519
+	PS256 = "PS256" // RSASSA-PSS, at least 2048 bits
 )
 
-// Algorithms returns the names of all supported algorithms.
+// Algorithms returns the names of all algorithms that a key of ours can have.
 func Algorithms() []string { return []string{RS256, ES256, EdDSA} }
+
+// Verifiable returns the names of all algorithms that a signature of somebody else can
+// have.
+func Verifiable() []string { return []string{RS256, PS256, ES256, EdDSA} }
 
 // What the errors of this package are about. Their texts say more, and never hold
 // the token or its payload.

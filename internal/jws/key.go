@@ -134,13 +134,13 @@ func ParsePrivate(der []byte) (crypto.Signer, error) {
 // RFC 8725 §3.1, §3.2
 func fits(alg string, public crypto.PublicKey) error {
 	switch alg {
-	case RS256:
+	case RS256, PS256:
 		key, ok := public.(*rsa.PublicKey)
 		if !ok || key == nil || key.N == nil {
-			return fmt.Errorf("%w: RS256 needs an RSA key, not a %T", ErrKey, public)
+			return fmt.Errorf("%w: %s needs an RSA key, not a %T", ErrKey, alg, public)
 		}
 		if bits := key.N.BitLen(); bits < minRSA || bits > maxRSA {
-			return fmt.Errorf("%w: RS256 needs an RSA key of %d to %d bits, not %d", ErrKey, minRSA, maxRSA, bits)
+			return fmt.Errorf("%w: %s needs an RSA key of %d to %d bits, not %d", ErrKey, alg, minRSA, maxRSA, bits)
 		}
 	case ES256:
 		key, ok := public.(*ecdsa.PublicKey)
