@@ -88,7 +88,9 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 	if e.status < http.StatusInternalServerError {
 		header.Set("WWW-Authenticate", g.challenge(e))
 	} else {
-		level = slog.LevelError
+		if r.Context().Err() == nil { // nothing failed when the client has gone
+			level = slog.LevelError
+		}
 	}
 	if e.status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", strconv.Itoa(retryAfter))
