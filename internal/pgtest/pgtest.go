@@ -271,8 +271,7 @@ func (s *Server) Stop() {
 	}
 }
 
-// Crash kills the server as a loss of power would, but that the kernel keeps what was
-// written. Start starts it again.
+// Crash kills the server, which has to recover from its log when Start starts it again.
 func (s *Server) Crash(t testing.TB) {
 	t.Helper()
 	s.mu.Lock()
@@ -289,12 +288,40 @@ func (s *Server) Crash(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err := os.FindProcess(pid); err == nil {
-		err = p.Kill()
-		if err != nil {
-			t.Fatal(err)
-		}
+	postmaster, err := os.FindProcess(pid)
+	if err == nil {
+		err = postmaster.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	s.process.end()
 	s.process = nil
+}
+
+// Demote restarts the server as a standby, which can only be read, and Promote as a
+// primary again.
+func (s *Server) Demote(t testing.TB) {
+	t.Helper()
+	s.restart(t, func(signal string) error { return os.WriteFile(signal, nil, 0o644) })
+}
+
+// Promote undoes Demote.
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	s.restart(t, os.Remove)
+}
+
+func (s *Server) restart(t testing.TB, between func(signal string) error) {
+	t.Helper()
+	s.Start(t)
+	s.mu.Lock()
+	s.process.end()
+	s.process = nil
+	err := between(filepath.Join(s.dir, "data", "standby.signal"))
+	s.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start(t)
 }

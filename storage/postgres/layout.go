@@ -66,8 +66,10 @@ type queryer interface {
 // readLayout returns the number of the layout found, 0 for none, and refuses what a newer
 // release has made.
 func (b *Backend) readLayout(ctx context.Context, on queryer) (version int, err error) {
+	// Not to_regclass: it may answer from what the session knew before it waited.
 	var exists bool
-	err = on.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, quote(b.schema)+".layout").Scan(&exists)
+	err = on.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND c.relname = 'layout')`, b.schema).Scan(&exists)
 	if err != nil || !exists {
 		return 0, err
 	}

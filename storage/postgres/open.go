@@ -25,8 +25,8 @@ const (
 
 	oldestServer = 14_00_00
 
-	// acquireTimeout is how long a call waits for a free connection.
-	acquireTimeout = 5 * time.Second
+	defaultAcquireTimeout = 5 * time.Second
+
 	// grace is what the network may take on top of the statement timeout, and unlimited
 	// is for a server whose statement timeout was turned off.
 	grace     = 5 * time.Second
@@ -50,6 +50,8 @@ func OpenWith(ctx context.Context, dsn string, o Options) (*Backend, error) {
 		log:    o.Logger,
 		place:  placeOf(config.ConnConfig),
 		schema: cmp.Or(o.Schema, defaultSchema),
+
+		acquireTimeout: defaultAcquireTimeout,
 	}
 	if b.log == nil {
 		b.log = slog.Default()

@@ -28,7 +28,8 @@ const (
 // errUnsent is about a connection that was found dead before anything went over it.
 var errUnsent = errors.New("nothing was sent")
 
-// outcome translates what became of a batch that may have been sent.
+// outcome translates what became of a batch that may have been sent. Errors of the driver
+// are told, not wrapped: among them are ends of contexts that are not the caller's.
 func (b *Backend) outcome(err error) error {
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
@@ -38,7 +39,7 @@ func (b *Backend) outcome(err error) error {
 		return fmt.Errorf("%w: %w", errUnsent, b.unavailable(err))
 	}
 	b.missed(err)
-	return fmt.Errorf("%w: postgres: %w", storage.ErrUnknown, err)
+	return fmt.Errorf("%w: postgres: %v", storage.ErrUnknown, err)
 }
 
 // refused translates an error that the server sent. Its transaction is rolled back, unless
@@ -51,9 +52,9 @@ func (b *Backend) refused(err *pgconn.PgError) error {
 	switch {
 	case severity != "ERROR" || err.Code == resolutionUnknown:
 		b.missed(err)
-		return fmt.Errorf("%w: postgres: %w", storage.ErrUnknown, err)
+		return fmt.Errorf("%w: postgres: %v", storage.ErrUnknown, err)
 	case err.Code == serializationFailure, err.Code == deadlockDetected, err.Code == uniqueViolation:
-		return fmt.Errorf("%w: postgres: %w", storage.ErrConflict, err)
+		return fmt.Errorf("%w: postgres: %v", storage.ErrConflict, err)
 	default:
 		return b.unavailable(err)
 	}
@@ -65,7 +66,7 @@ func (b *Backend) unavailable(err error) error {
 		return err
 	}
 	b.missed(err)
-	return fmt.Errorf("%w: postgres: %w", storage.ErrUnavailable, err)
+	return fmt.Errorf("%w: postgres: %v", storage.ErrUnavailable, err)
 }
 
 // lost says that the connection, not the statement, is at fault.
@@ -79,7 +80,7 @@ func lost(err error) bool {
 
 // acquire takes a connection from the pool. The error is the context's or ErrUnavailable.
 func (b *Backend) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, acquireTimeout)
+	limited, cancel := context.WithTimeout(ctx, b.acquireTimeout)
 	defer cancel()
 	conn, err := b.pool.Acquire(limited)
 	switch {
@@ -88,7 +89,7 @@ func (b *Backend) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case limited.Err() != nil:
-		return nil, b.unavailable(fmt.Errorf("no connection to %s was free within %v", b.place, acquireTimeout))
+		return nil, b.unavailable(fmt.Errorf("no connection to %s was free within %v", b.place, b.acquireTimeout))
 	default:
 		return nil, b.unavailable(err)
 	}
