@@ -105,7 +105,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (i *issuer) public() []json.RawMessage {
-	var list []json.RawMessage
+	list := []json.RawMessage{}
 	for _, k := range i.keys {
 		body, err := jws.PublicJWK(k)
 		if err != nil {
