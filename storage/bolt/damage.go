@@ -39,9 +39,9 @@ const (
 )
 
 // walkLimit is the size up to which every page is looked at before opening.
-// Opening a larger file that was closed in order looks at its ends only, or a start
+// Opening a larger file whose free pages are listed looks at its ends only, or a start
 // would take as long as reading all of it; damage is then found by the call that
-// meets it.
+// meets it. Without the list bbolt reads every page itself.
 const walkLimit = 32 << 20
 
 // metaPage is one of the two pages that say where everything else is.
@@ -68,7 +68,7 @@ type findings struct {
 }
 
 // inspect says what is wrong with a file, in the words that follow its name. A file
-// with more contents than limit is not walked if it was closed in order.
+// with more contents than limit is not walked if its free pages are listed.
 func inspect(file io.ReaderAt, size int64, limit uint64) (findings, error) {
 	in := inspector{file: file, size: uint64(size)}
 	if size == 0 {
