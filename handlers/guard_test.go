@@ -100,7 +100,7 @@ func TestHintSpeaksOfOneSession(t *testing.T) {
 func TestMetadataTellsWhatIsMounted(t *testing.T) {
 	w := newWorld(t, options{})
 	get := func(at Endpoints) map[string]any {
-		serve, err := w.h.Metadata(at, []string{"openid"}, []string{"urn:x"})
+		serve, err := w.h.Metadata(at, Offer{Scopes: []string{"openid"}, Grants: []string{"urn:x"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -162,7 +162,7 @@ func (h *Handlers) Errors(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "errors", methods: []string{http.MethodGet, http.MethodHead}, page: true}, h.errorsPage)
 }
 
-// Assets serves the stylesheet, the logo and the script; the last element of its
+// Assets serves the stylesheet, the icon, the logo and the script; the last element of its
 // path is the file's name.
 func (h *Handlers) Assets(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "assets", methods: []string{http.MethodGet, http.MethodHead}, page: true}, h.asset)

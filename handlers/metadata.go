@@ -25,11 +25,22 @@ type Endpoints struct {
 	Logout     string
 }
 
+// Offer is what the metadata tell beside the endpoints: the names that the server
+// knows.
+type Offer struct {
+	Scopes []string
+	Grants []string
+	Claims []string // of people, beside those of the protocol itself
+}
+
+// protocolClaims are in ID tokens whatever the Claims hook says, each where there is
+// something to tell. OpenID Connect Core §2
+var protocolClaims = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid"}
+
 // Metadata returns the handler of the well-known documents, which tell what is
-// mounted and nothing else. scopes and grants are those that the server knows.
-// OpenID Connect Discovery §3, RFC 8414 §2
-func (h *Handlers) Metadata(at Endpoints, scopes, grants []string) (http.HandlerFunc, error) {
-	body, err := json.Marshal(h.document(at, scopes, grants))
+// mounted and nothing else. OpenID Connect Discovery §3, RFC 8414 §2
+func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error) {
+	body, err := json.Marshal(h.document(at, offer))
 	if err != nil {
 		return nil, fmt.Errorf("handlers: metadata: %w", err)
 	}
@@ -42,19 +53,20 @@ func (h *Handlers) Metadata(at Endpoints, scopes, grants []string) (http.Handler
 	}, nil
 }
 
-func (h *Handlers) document(at Endpoints, scopes, grants []string) map[string]any {
+func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	secret := []string{"client_secret_basic", "client_secret_post"}
 	withNone := append(slices.Clone(secret), storage.AuthMethodNone)
 	doc := map[string]any{
 		"issuer":                                         h.config.Issuer,
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       []string{"query", "form_post"},
-		"grant_types_supported":                          grants,
+		"grant_types_supported":                          offer.Grants,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},
 		"token_endpoint_auth_methods_supported":          withNone,
-		"scopes_supported":                               scopes,
+		"scopes_supported":                               offer.Scopes,
+		"claims_supported":                               slices.Concat(protocolClaims, offer.Claims),
 		"claim_types_supported":                          []string{"normal"},
 		"claims_parameter_supported":                     false,
 		"request_parameter_supported":                    false,

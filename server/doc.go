@@ -23,7 +23,7 @@
 //	/userinfo          OpenID Connect Core §5.3
 //	/jwks              RFC 7517
 //	/logout            OpenID Connect RP-Initiated Logout, where there is a session to end
-//	/assets/{name}     stylesheet, logo, script
+//	/assets/{name}     stylesheet, icon, logo, script
 //
 // and besides, /errors under the path of the issuer, which says what every error
 // means, and the metadata at every place where clients look:

@@ -45,7 +45,9 @@ func (s *Server) mountList() ([]route, error) {
 			*row.url = s.config.site.origin() + row.path
 		}
 	}
-	metadata, err := h.Metadata(told, s.config.scopeNames(), s.config.registrar.grantNames())
+	metadata, err := h.Metadata(told, handlers.Offer{
+		Scopes: s.config.scopeNames(), Grants: s.config.registrar.grantNames(), Claims: s.config.claimNames(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)
 	}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 )
 
@@ -29,6 +31,10 @@ func TestDiscovery(t *testing.T) {
 	} {
 		config := valid(t)
 		config.Issuer, config.Prefix = c.issuer, c.prefix
+		if name == "path" { // where somebody fills in what scopes release, that is told
+			config.Scopes = append(config.Scopes, server.Scope{Name: "email"})
+			config.Claims = func(context.Context, *handlers.ClaimsRequest) error { return nil }
+		}
 		s := start(t, config)
 		router := mux.NewRouter()
 		if err := s.Mount(router); err != nil {

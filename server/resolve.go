@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -143,6 +144,18 @@ func (r *resolvedConfig) scopeNames() []string {
 	names := make([]string, len(r.scopes))
 	for i, s := range r.scopes {
 		names[i] = s.Name
+	}
+	return names
+}
+
+// claimNames are the standard claims that the scopes release, if anybody is there to
+// fill them in. OpenID Connect Core §5.4
+func (r *resolvedConfig) claimNames() (names []string) {
+	if r.Claims == nil {
+		return nil
+	}
+	for _, s := range r.scopes {
+		names = append(names, engine.ClaimsOf(s.Name)...)
 	}
 	return names
 }

@@ -142,6 +142,9 @@ func TestTheWholeJob(t *testing.T) {
 			t.Errorf("%s says %q", path, got)
 		}
 	}
+	if icon := newBrowser(t).get(r.issuer + "/favicon.ico"); !strings.HasPrefix(icon.body, "<svg") || !strings.Contains(b.body, `rel="icon" href="`+icon.at.Path) {
+		t.Errorf("the icon at %s is %q; the page is %s", icon.at, icon.body, b.body)
+	}
 	secrets := regexp.MustCompile(`[?&](code|state)=|dw[a-z]_\S{20}|` + regexp.QuoteMeta(r.printed("Password")) + "|" + regexp.QuoteMeta(r.printed("client_secret")))
 	if found := secrets.FindString(r.log.String()); found != "" {
 		t.Errorf("the log holds %q:\n%s", found, r.log)

@@ -39,13 +39,15 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	if err := p.server.Mount(r); err != nil {
 		return nil, err
 	}
-	site := look.Site{Name: p.settings.Name, Style: u.Path + prefixOf(p.settings) + "/assets/style.css", Extra: u.Path + extraPath, Home: u.Path + "/"}
+	assets := u.Path + prefixOf(p.settings) + "/assets"
+	site := look.Site{Name: p.settings.Name, Style: assets + "/style.css", Icon: assets + "/icon.svg", Extra: u.Path + extraPath, Home: u.Path + "/"}
 	if site.Name == "" {
 		site.Name = u.Host
 	}
 	r.HandleFunc("/healthz", alive)
 	r.HandleFunc("/readyz", p.ready)
 	r.HandleFunc(u.Path+extraPath, look.Stylesheet)
+	r.Handle("/favicon.ico", http.RedirectHandler(site.Icon, http.StatusFound)) // what is no page asks there
 	front, err := p.front(site, withDemo)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ type Site struct {
 	Lang   string // of the page, for the lang attribute
 	Assets string // URL path under which the static files are served, without a slash at its end
 	Style  string // URL path of the stylesheet
+	Icon   string // URL path of the icon in the browser's tab
 	Logo   string // URL path of the logo, empty when there is none
 }
 

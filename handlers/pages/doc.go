@@ -14,6 +14,7 @@
 //	return.html          data Return, the way back to an app on the device
 //	reasons.html         data Reasons, what every error means
 //	style.css            the stylesheet
+//	icon.svg             shown in the browser's tab
 //	logo.svg, logo.png   shown above every page
 //
 // A page defines the templates "title" and "content". It is executed with .Site, the

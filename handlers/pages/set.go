@@ -39,6 +39,7 @@ const (
 	layoutFile = "layout.html"
 	styleFile  = "style.css"
 	scriptFile = "submit.js"
+	iconFile   = "icon.svg"
 	// defaultStyle is the stylesheet as it ships, for an overlay that imports it.
 	defaultStyle = "default.css"
 )
@@ -46,6 +47,7 @@ const (
 var assetTypes = map[string]string{
 	styleFile: "text/css; charset=utf-8", defaultStyle: "text/css; charset=utf-8",
 	scriptFile: "text/javascript; charset=utf-8",
+	iconFile:   "image/svg+xml",
 	"logo.svg": "image/svg+xml", "logo.png": "image/png",
 }
 
@@ -85,7 +87,7 @@ func (s *Set) unknown(overlay fs.FS) error {
 	if overlay == nil {
 		return nil
 	}
-	known := []string{layoutFile, styleFile, "logo.svg", "logo.png"}
+	known := []string{layoutFile, styleFile, iconFile, "logo.svg", "logo.png"}
 	for _, p := range samples() {
 		known = append(known, p.file())
 	}
@@ -131,7 +133,7 @@ func (s *Set) parse(p Page, read func(string) ([]byte, error)) error {
 }
 
 func (s *Set) collect(base fs.FS, read func(string) ([]byte, error)) error {
-	for _, name := range []string{styleFile, scriptFile, "logo.svg", "logo.png"} {
+	for _, name := range []string{styleFile, scriptFile, iconFile, "logo.svg", "logo.png"} {
 		body, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "logo.") {
 			continue
@@ -175,6 +177,7 @@ func (s *Set) Render(w io.Writer, site Site, p Page) error {
 	}
 	site.Name = s.name
 	site.Style = path.Join(site.Assets, s.style)
+	site.Icon = path.Join(site.Assets, iconFile+"?v="+s.assets[iconFile].Tag)
 	if s.logo != "" {
 		site.Logo = path.Join(site.Assets, s.logo)
 	}

@@ -97,16 +97,28 @@ func releasedBy(scopes []string, user map[string]any) map[string]any {
 
 // scopeOf returns the scope that releases a standard claim.
 func scopeOf(claim string) string {
-	switch claim {
-	case "name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
-		"picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at":
-		return "profile"
-	case "email", "email_verified":
-		return "email"
-	case "address":
-		return "address"
-	case "phone_number", "phone_number_verified":
-		return "phone"
+	for _, scope := range []string{"profile", "email", "address", "phone"} {
+		if slices.Contains(ClaimsOf(scope), claim) {
+			return scope
+		}
 	}
 	return ""
+}
+
+// ClaimsOf returns the standard claims that a scope releases. OpenID Connect Core §5.4
+func ClaimsOf(scope string) []string {
+	switch scope {
+	case "profile":
+		return []string{
+			"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
+			"picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
+		}
+	case "email":
+		return []string{"email", "email_verified"}
+	case "address":
+		return []string{"address"}
+	case "phone":
+		return []string{"phone_number", "phone_number_verified"}
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ var files embed.FS
 type Site struct {
 	Name  string
 	Style string // URL of the server's stylesheet
+	Icon  string // URL of the server's icon
 	Extra string // URL of the additions, Stylesheet
 	Home  string // URL of the front page
 }
