@@ -74,10 +74,10 @@ func (e *Engine) grantOfRefresh(ctx context.Context, presented string) (refreshT
 }
 
 func (e *Engine) checkChainLives(g *storage.Grant) *Error {
-	now := e.store.Now()
+	now, end := e.store.Now(), e.endOfChain(g.Refresh)
 	switch {
-	case !now.Before(g.Refresh.End):
-		return errRefresh("refresh_expired").detail("grant %s: its absolute end was %s", g.ID, g.Refresh.End.Format(time.RFC3339))
+	case !now.Before(end):
+		return errRefresh("refresh_expired").detail("grant %s: its absolute end was %s", g.ID, end.Format(time.RFC3339))
 	case !now.Before(g.Refresh.IdleEnd):
 		return errRefresh("refresh_idle").detail("grant %s: it was not used until %s", g.ID, g.Refresh.IdleEnd.Format(time.RFC3339))
 	}
@@ -216,7 +216,7 @@ func (e *Engine) justBefore(r *storage.Refresh, t refreshToken, now time.Time) b
 // so that a refresh is one insert otherwise.
 func (e *Engine) touch(i *issuance, now time.Time) {
 	r := i.grant.Refresh
-	if idle := e.idleEnd(now, r.End); idle.Sub(r.IdleEnd) >= min(time.Hour, e.config.Lifetimes.RefreshIdle/10) {
+	if idle := e.idleEnd(now, e.endOfChain(r)); idle.Sub(r.IdleEnd) >= min(time.Hour, e.config.Lifetimes.RefreshIdle/10) {
 		r.IdleEnd = idle
 		i.grant.ExpiresAt = e.endOfGrant(idle)
 		i.keep = func(ctx context.Context) error { return e.grants.Put(ctx, i.grant) }

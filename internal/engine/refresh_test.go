@@ -222,6 +222,24 @@ func TestRefreshLifetimes(t *testing.T) {
 	refused(t, refusal, "invalid_grant", "refresh_expired")
 }
 
+// Shorter lifetimes hold for what was granted before as well: the mark that a session
+// has ended is kept only as long as they say, and no grant may outlive it.
+func TestShorterLifetimesReviveNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	w.add(publicClient())
+	ended, kept := w.signIn(), w.signIn()
+	w.config.Lifetimes.RefreshAbsolute = 7 * 24 * time.Hour
+	shorter, err := engine.New(w.config)
+	must(t, err)
+	w.Engine = shorter
+	must(t, w.RevokeSession(t.Context(), "session-1"))
+	_, refusal := w.refresh(spa, ended.RefreshToken)
+	refused(t, refusal, "invalid_grant", "session_ended")
+	w.advance(9 * 24 * time.Hour)
+	_, refusal = w.refresh(spa, kept.RefreshToken)
+	refused(t, refusal, "invalid_grant", "refresh_expired")
+}
+
 // A token may be asked for with less than was granted, and the next one with all of
 // it again. RFC 6749 §6, RFC 8707 §2.2
 func TestRefreshNarrows(t *testing.T) {

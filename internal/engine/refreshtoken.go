@@ -81,9 +81,19 @@ func (e *Engine) rotate(g *storage.Grant, presented refreshToken, now time.Time)
 	r := g.Refresh
 	r.Previous, r.Head, r.Generation, r.Salt = r.Head, secretHash(next.secret), next.generation, salt
 	r.RotatedBefore, r.RotatedAt = r.RotatedAt, now
-	r.IdleEnd = e.idleEnd(now, r.End)
+	r.IdleEnd = e.idleEnd(now, e.endOfChain(r))
 	g.ExpiresAt = e.endOfGrant(r.IdleEnd)
 	return e.makeRefresh(next)
+}
+
+// endOfChain returns the absolute end of a chain, which was set when it began. A
+// shorter lifetime that was configured since counts: the epoch of a session that ended
+// is kept for as long as that says, and what outlived the epoch would be valid again.
+func (e *Engine) endOfChain(r *storage.Refresh) time.Time {
+	if end := r.IssuedAt.Add(e.config.Lifetimes.RefreshAbsolute); end.Before(r.End) {
+		return end
+	}
+	return r.End
 }
 
 // idleEnd returns when a chain that was used now ends without further use.
