@@ -55,10 +55,11 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if err != nil {
 		return nil, err
 	}
+	form, _ := parameters(a.Params) // checked above
 	now := e.store.Now()
 	g := ok.grant(opaque.NewID(now), fresh.Client.ID, stamp, now)
 	g.Code = &storage.Code{
-		ExpiresAt: now.Add(e.config.Lifetimes.Code), RedirectURI: fresh.RedirectURI, URISent: a.Params.Get("redirect_uri") != "",
+		ExpiresAt: now.Add(e.config.Lifetimes.Code), RedirectURI: fresh.RedirectURI, URISent: form.Has("redirect_uri"),
 	}
 	g.ExpiresAt = g.Code.ExpiresAt.Add(grantMargin)
 	request.SetID(g.ID)

@@ -85,6 +85,11 @@ func TestCodeWithoutRedirectURI(t *testing.T) {
 	// A challenge that is sent is enforced all the same.
 	_, refusal = w.redeem(by, w.approve(request("client_id", "old")), "code_verifier", "")
 	refused(t, refusal, "invalid_grant", "pkce_missing")
+	// An empty one beside it counts as left out, so the request did name it.
+	doubled := request(bare...)
+	doubled["redirect_uri"] = []string{"", callback}
+	_, refusal = w.redeem(by, w.approve(doubled), "redirect_uri", "", "code_verifier", "")
+	refused(t, refusal, "invalid_grant", "redirect_uri_missing")
 	unnamed := append([]string{"redirect_uri", "", "scope", "notes:read"}, bare...)
 	_, refusal = w.redeem(by, w.approve(request(unnamed...)), "redirect_uri", "", "code_verifier", "")
 	w.fine(refusal)
