@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"crypto/hmac"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -20,13 +22,21 @@ const (
 	// account takes: many people stand behind one address.
 	addressFactor = 10
 	maxAddresses  = 20_000
+	// strangersFactor is how many times the limit an account takes before all who
+	// never signed in to it share one slot: many addresses are cheap. With the
+	// default it is the 100 of NIST SP 800-63B §5.2.2.
+	strangersFactor = 10
+
+	// knownCookie marks a browser in which an account was signed in to.
+	knownCookie = "known"
+	knownLife   = 180 * 24 * time.Hour
 
 	kindFailures = "login-failures"
 	kindSlot     = "login-slot"
 )
 
-// guesses bounds what one address tries and how many tries of one account run at
-// once. It lives in memory: what has to outlive a restart is in the store.
+// guesses bounds what one address tries and how many tries of one account or slot
+// run at once. It lives in memory: what has to outlive a restart is in the store.
 type guesses struct {
 	mu      sync.Mutex
 	since   time.Time
@@ -43,15 +53,18 @@ type attempt struct {
 	h       *Handlers
 	account string // its key in the store
 	slot    string // counts a wrong try while it must wait; empty: the account is not slowed down
+	turn    string // what runs only so often at once: the account or the slot
 	wait    time.Duration
 	address netip.Prefix
 }
 
 // mayTry says whether a password may be tried now. Without an attempt the person
 // is asked to wait. Up to the limit an account is free; then each address gets one
-// try in a slot of time, and the slots grow from two seconds to a minute. So a
-// guesser gets a few tries an hour, and the owner of the account is never locked
-// out by somebody else's guessing.
+// try in a slot of time, and the slots grow from two seconds to a minute; when that
+// is not enough, all addresses together get one. So many guessers get not much more
+// than one, and the owner of the account is never locked out by their guessing in a
+// browser that signed in before: it has a slot of its own. Nothing of it lasts
+// longer than the window.
 func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Duration, error) {
 	now := h.now()
 	t := &attempt{h: h, account: h.store.Lookup("login account", accountKey(username)), address: h.addressOf(r)}
@@ -64,12 +77,21 @@ func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Dura
 		return nil, 0, err
 	}
 	atOnce := limit
+	t.turn = t.account
 	if over := failures - int64(limit); over >= 0 {
 		t.wait = longestWait
 		if over < 5 {
 			t.wait = min(longestWait, 2*time.Second<<over)
 		}
-		t.slot = t.account + "|" + h.store.Lookup("login address", t.address.String())
+		switch {
+		case h.knows(r, t.account):
+			t.slot = t.account + "|known"
+		case failures >= int64(limit*strangersFactor):
+			t.slot = t.account + "|strangers"
+		default:
+			t.slot = t.account + "|" + h.store.Lookup("login address", t.address.String())
+		}
+		t.turn = t.slot
 		used, err := h.store.Counted(r.Context(), kindSlot, t.slot)
 		if err != nil {
 			return nil, 0, err
@@ -83,6 +105,20 @@ func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Dura
 		return nil, max(t.wait, time.Second), nil
 	}
 	return t, 0, nil
+}
+
+// knows says whether the account was signed in to in this browser.
+func (h *Handlers) knows(r *http.Request, account string) bool {
+	return hmac.Equal([]byte(h.cookies.read(r, knownCookie)), []byte(h.knownValue(account)))
+}
+
+func (h *Handlers) knownValue(account string) string {
+	return base64.RawURLEncoding.EncodeToString(h.store.MAC("login known", []byte(account)))
+}
+
+// right marks the browser, so that strangers can't slow down who uses it.
+func (t *attempt) right(w http.ResponseWriter) {
+	http.SetCookie(w, t.h.cookies.cookie(knownCookie, t.h.knownValue(t.account), knownLife))
 }
 
 // wrong counts a wrong password, in one commit. wait is not 0 when another try
@@ -104,7 +140,7 @@ func (t *attempt) wrong(ctx context.Context) (wait time.Duration, err error) {
 }
 
 // end must be called when the try is over.
-func (t *attempt) end() { t.h.guesses.end(t.account) }
+func (t *attempt) end() { t.h.guesses.end(t.turn) }
 
 func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) bool {
 	g.mu.Lock()
@@ -113,18 +149,18 @@ func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) bool 
 		g.since = now
 		clear(g.wrong)
 	}
-	if g.wrong[t.address] >= perAddress || g.running[t.account] >= atOnce {
+	if g.wrong[t.address] >= perAddress || g.running[t.turn] >= atOnce {
 		return false
 	}
-	g.running[t.account]++
+	g.running[t.turn]++
 	return true
 }
 
-func (g *guesses) end(account string) {
+func (g *guesses) end(turn string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.running[account]--; g.running[account] <= 0 {
-		delete(g.running, account)
+	if g.running[turn]--; g.running[turn] <= 0 {
+		delete(g.running, turn)
 	}
 }
 

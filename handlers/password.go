@@ -19,8 +19,9 @@ import (
 var ErrWrongPassword = errors.New("handlers: wrong name or password")
 
 // PasswordLogin is the Login with the built-in page for name and password.
-// Guessing is slowed down by account and by address, and never locks anybody out
-// for good.
+// Guessing is slowed down by account and by address, and by account alone when many
+// addresses guess. Nobody is locked out for good, nor at all in a browser in which
+// they signed in before.
 type PasswordLogin struct {
 	// Verify returns the person that the name and the password belong to, or
 	// ErrWrongPassword. It should take equally long for a name that is unknown.
@@ -82,6 +83,7 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 		if person.Name == "" {
 			person.Name = username
 		}
+		attempt.right(w)
 		in.Accept(w, r, person)
 	}
 }
