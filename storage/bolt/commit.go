@@ -92,11 +92,12 @@ func (b *Backend) makeDurable(tx *bbolt.Tx, w *writer) error {
 	pages := b.db.Stats()
 	list := pages.FreePageN+pages.PendingPageN <= maxListedPages
 	b.db.NoFreelistSync = !list
+	before := b.size.Load() // now, since readers measure what grows
 	if err := b.commitTx(tx); err != nil {
 		return err
 	}
 	b.listedOnDisk = list
-	syncs, before := int64(2), b.size.Load()
+	syncs := int64(2)
 	if err := b.measure(); err == nil && b.size.Load() > before {
 		syncs++
 	}

@@ -91,13 +91,14 @@ func (b *Backend) begin(writable bool) (*bbolt.Tx, error) {
 }
 
 // measure reads the size of the file. bbolt uses explicit offsets, so the position
-// of the file is free to be moved.
+// of the file is free to be moved. What was measured before is taken first, because
+// the file may grow, and somebody else measure it, at any moment after that.
 func (b *Backend) measure() error {
+	before := b.size.Load()
 	size, err := b.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("%w: bolt: %s: %w", storage.ErrUnavailable, b.path, err)
 	}
-	before := b.size.Load()
 	if size < before {
 		return errShrunk
 	}

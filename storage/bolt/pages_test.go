@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -222,4 +224,34 @@ func TestSweepStopsAtItsBudget(t *testing.T) {
 	if total != records || runs < 2 {
 		t.Errorf("%d runs of %v swept %d of %d records", runs, budget, total, records)
 	}
+}
+
+// Who measured the file before it grew must not take what another measured after that
+// for a sign that it was cut off: nothing would be written any more.
+func TestGrowingFileIsNotTakenForCutOff(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "test.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	b := &Backend{file: file}
+	var grown atomic.Bool
+	var readers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for !grown.Load() {
+				if err := b.measure(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for size := range int64(20_000) {
+		if err := file.Truncate(size); err != nil {
+			t.Error(err)
+		}
+	}
+	grown.Store(true)
+	readers.Wait()
 }
