@@ -111,6 +111,32 @@ func TestReplicasCheckAgainstChange(t *testing.T) {
 	}
 }
 
+// A batch that had to wait for a record commits later than one that passed it meanwhile, and
+// has the higher revision.
+func TestRevisionIsDrawnAfterWaiting(t *testing.T) {
+	dsn := server.Database(t)
+	b := open(t, dsn, postgres.Options{})
+	holder, admin := connect(t, dsn), connect(t, dsn)
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, b.LockOf(key("a"))); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- apply(t.Context(), b, put("a", storage.Absent(), "v")) }()
+	blocked(t, admin)
+	if err := apply(t.Context(), b, put("b", storage.Absent(), "v")); err != nil {
+		t.Error(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT pg_advisory_unlock_all()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if waited, passed := get(t, b, "a").Revision, get(t, b, "b").Revision; waited <= passed {
+		t.Errorf("the batch that committed last has revision %d, the one before it %d", waited, passed)
+	}
+}
+
 // Two replicas that sweep at the same time share the work: each record goes once.
 func TestReplicasShareTheSweep(t *testing.T) {
 	both := replicas(t)
