@@ -19,11 +19,11 @@ type Interaction struct {
 	Scopes   []ScopeView // what is asked for
 	Audience []string
 
-	// What the client asked of the sign-in; all of it is checked again when it is
-	// completed. OpenID Connect Core §3.1.2.1
+	// What the client asked of the sign-in. Prompt, MaxAge and Hint are checked
+	// when it is completed. OpenID Connect Core §3.1.2.1
 	Prompt    []string
 	MaxAge    *time.Duration // nil: not asked; 0: now
-	ACRValues []string
+	ACRValues []string       // a wish; what was met is told by Subject.ACR
 	LoginHint string
 	UILocales []string
 	Display   string

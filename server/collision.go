@@ -41,7 +41,8 @@ func pathOrRoot(path string) string {
 // standsUnder returns the path that the router puts before its routes.
 func standsUnder(r *mux.Router) string {
 	const probe = "/doorward-probe"
-	template, err := r.NewRoute().BuildOnly().Path(probe).GetPathTemplate()
+	copied := *r // a route can be made on a router only; the host's keeps no trace of this one
+	template, err := copied.NewRoute().Path(probe).GetPathTemplate()
 	if err != nil {
 		return ""
 	}

@@ -56,6 +56,38 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+// TestMountLeavesNoTrace holds that a host which lists its routes finds those that are
+// served, and that a refused Mount adds none.
+func TestMountLeavesNoTrace(t *testing.T) {
+	s := start(t, valid(t))
+	paths := func(r *mux.Router) (list []string) {
+		_ = r.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+			if path, err := route.GetPathTemplate(); err == nil {
+				list = append(list, path)
+			}
+			return nil
+		})
+		return list
+	}
+	r := mux.NewRouter()
+	r.HandleFunc("/oauth/token", other)
+	if err := s.Mount(r); !errors.Is(err, server.ErrMount) {
+		t.Fatalf("Mount over a route of the host: %v", err)
+	}
+	if got := paths(r); len(got) != 1 {
+		t.Errorf("after a refused Mount the router has %q", got)
+	}
+	r = mux.NewRouter()
+	if err := s.Mount(r); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths(r) {
+		if strings.Contains(path, "probe") {
+			t.Errorf("the router has the route %s", path)
+		}
+	}
+}
+
 // TestExactPaths holds that no other spelling of a path is served, under a router
 // that would be generous as well.
 func TestExactPaths(t *testing.T) {

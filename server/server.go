@@ -146,9 +146,9 @@ func (s *Server) Issuer() string { return s.config.Issuer }
 
 // Interaction returns the interaction that a request to a handler of the host's own
 // belongs to, when a login ends elsewhere: behind another provider, by a link in a
-// mail, by a passkey. It is named by the query parameter interaction, or is the one
-// that waits in this browser, which must be the browser that began it. Complete it
-// with Accept. The error is handlers.ErrNoInteraction.
+// mail, by a passkey. The query parameter interaction names it, by Interaction.ID or
+// Interaction.URL, and the browser must be the one that began it. Complete it with
+// Accept. The error is handlers.ErrNoInteraction, or the store's.
 func (s *Server) Interaction(r *http.Request) (*handlers.Interaction, error) {
 	return s.handlers.Interaction(r)
 }

@@ -84,7 +84,7 @@ const (
 
 // serve is the whole login: GET shows the step that is due, POST judges what was
 // sent. It ends with in.Accept, which checks what the client asked for (prompt,
-// max_age, acr_values) and moves on to consent or back to the client.
+// max_age, id_token_hint) and moves on to consent or back to the client.
 func (l *login) serve(w http.ResponseWriter, r *http.Request, in *handlers.Interaction) {
 	if !in.Interactive() {
 		return // prompt=none: nobody may be shown a page, and we know nobody without one

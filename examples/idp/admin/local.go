@@ -63,14 +63,15 @@ func (l *Local) Client(ctx context.Context, id string) (Client, error) {
 
 // RotateSecret gives a client a new secret; the one before stays valid for overlap.
 func (l *Local) RotateSecret(ctx context.Context, id string, overlap time.Duration) (MadeClient, error) {
-	secret, err := l.Server.Clients().RotateSecret(ctx, id, overlap)
+	var secret storage.Secret
+	err := l.Server.Store().Do(ctx, func(ctx context.Context) (err error) {
+		if secret, err = l.Server.Clients().RotateSecret(ctx, id, overlap); err != nil || l.Rotated == nil {
+			return err
+		}
+		return l.Rotated(ctx, id, secret)
+	})
 	if err != nil {
 		return MadeClient{}, noClient(err, id)
-	}
-	if l.Rotated != nil {
-		if err := l.Rotated(ctx, id, secret); err != nil {
-			return MadeClient{}, err
-		}
 	}
 	c, err := l.Server.Clients().Get(ctx, id)
 	return MadeClient{view(c), secret}, err
