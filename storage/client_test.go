@@ -2,10 +2,12 @@ package storage_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -123,4 +125,21 @@ func indexValues(r storage.Record) (values []string) {
 		values = append(values, x.Value)
 	}
 	return values
+}
+
+// A whole number that a host puts into a token comes out as it went in.
+func TestClaimsKeepTheirNumbers(t *testing.T) {
+	s := newWorld(t).open(t)
+	tokens := storage.AccessTokens(s)
+	check(t, tokens.Put(t.Context(), &storage.AccessToken{
+		Key: "t\xff", Claims: map[string]any{"account": int64(9007199254740993)}, ExpiresAt: s.Now().Add(time.Hour),
+	}))
+	got, err := tokens.Get(t.Context(), "t\xff")
+	check(t, err)
+	if n := fmt.Sprint(got.Claims["account"]); n != "9007199254740993" {
+		t.Errorf("the number came back as %s", n)
+	}
+	if got.Key != "t\xff" {
+		t.Errorf("the key came back as %q", got.Key)
+	}
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -195,7 +196,9 @@ type Keyed interface {
 
 func (c *Collection[T]) decode(id string, plain []byte) (*T, error) {
 	value := new(T)
-	if err := json.Unmarshal(plain, value); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(plain))
+	decoder.UseNumber() // or whole numbers of claims would change above 2^53
+	if err := decoder.Decode(value); err != nil {
 		return nil, fmt.Errorf("%w: decode a %s record: %w", ErrNewer, c.kind, err)
 	}
 	if keyed, ok := any(value).(Keyed); ok {
