@@ -89,7 +89,6 @@ func (v *RemoteVerifier) inquire(ctx context.Context, key tokenHash, token strin
 		close(q.done)
 		delete(i.running, key)
 		switch {
-		case i.cache < 0:
 		case q.err == nil:
 			until := asked.Add(i.cache)
 			if end := q.token.ExpiresAt; !end.IsZero() && end.Before(until) {

@@ -72,6 +72,11 @@ func TestIntrospectionRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
+	long := strings.Repeat("a", 16<<10+1)
+	i.change(func() { i.tokens[long] = i.tokens["good"] })
+	if _, err := v.Verify(t.Context(), long); !errors.Is(err, bearer.ErrInvalid) {
+		t.Errorf("a token of %d bytes: %v, want ErrInvalid", len(long), err)
+	}
 	for name, answer := range map[string]map[string]any{
 		"no issuer":     {"iss": nil},
 		"no expiry":     {"exp": nil, "iat": nil},

@@ -107,6 +107,8 @@ func TestJWTAttacks(t *testing.T) {
 		{"no expiry", changed(map[string]any{"exp": nil})},
 		{"an expiry as text", changed(map[string]any{"exp": "9999999999"})},
 		{"an expiry beyond time", changed(map[string]any{"exp": 1e300})},
+		{"an expiry in the year 10000", changed(map[string]any{"exp": 253402300800})},
+		{"a negative time of issue", changed(map[string]any{"iat": -1})},
 		{"a negative expiry", changed(map[string]any{"exp": -1})},
 		{"not valid yet", changed(map[string]any{"nbf": now + 45})},
 		{"issued in the future", changed(map[string]any{"iat": now + 45})},

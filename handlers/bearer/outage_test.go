@@ -2,6 +2,7 @@ package bearer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,27 +78,29 @@ func TestOutage(t *testing.T) {
 // TestIssuerMisbehaves holds that nothing but a proper answer is taken.
 func TestIssuerMisbehaves(t *testing.T) {
 	const metadata = "/.well-known/oauth-authorization-server"
-	answer := func(path, body string) func(*issuer) {
+	answer := func(path string, body func(*issuer) string) func(*issuer) {
 		return func(i *issuer) {
 			i.answer = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path != path {
 					return false
 				}
-				fmt.Fprint(w, body)
+				fmt.Fprint(w, body(i))
 				return true
 			}
 		}
 	}
+	text := func(s string) func(*issuer) string { return func(*issuer) string { return s } }
+	endless := strings.Repeat(" ", 64<<10)
 	for name, change := range map[string]func(*issuer){
 		"metadata of another issuer":      func(i *issuer) { i.document["issuer"] = i.url + "/" },
 		"metadata without an issuer":      func(i *issuer) { delete(i.document, "issuer") },
-		"metadata that are HTML":          answer(metadata, "<html>"),
-		"endless metadata":                answer(metadata, `{"a":"`+strings.Repeat("a", 64<<10)+`"}`),
+		"metadata that are HTML":          answer(metadata, text("<html>")),
+		"endless metadata":                answer(metadata, func(i *issuer) string { return encode(t, i.document) + endless }),
 		"keys in the clear":               func(i *issuer) { i.document["jwks_uri"] = "http://keys.example/jwks" },
 		"keys in a file":                  func(i *issuer) { i.document["jwks_uri"] = "file:///etc/passwd" },
 		"keys behind a name and password": func(i *issuer) { i.document["jwks_uri"] = "https://a:b@keys.example/jwks" },
-		"keys that are no set":            answer("/jwks", `{"a":1}`),
-		"endless keys":                    answer("/jwks", `{"keys":[],"a":"`+strings.Repeat("a", 64<<10)+`"}`),
+		"keys that are no set":            answer("/jwks", text(`{"a":1}`)),
+		"endless keys":                    answer("/jwks", func(i *issuer) string { return encode(t, map[string]any{"keys": i.public()}) + endless }),
 		"a redirect": func(i *issuer) {
 			i.answer = func(w http.ResponseWriter, r *http.Request) bool {
 				if r.URL.Path != "/jwks" {
@@ -111,7 +114,8 @@ func TestIssuerMisbehaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := newIssuer(t)
 			change(i)
-			_, err := i.remote().Verify(t.Context(), i.sign("at+jwt", i.claims(nil)))
+			v := i.remote(func(c *bearer.RemoteConfig) { c.HTTP = &http.Client{Transport: anywhere{i}} })
+			_, err := v.Verify(t.Context(), i.sign("at+jwt", i.claims(nil)))
 			if !errors.Is(err, bearer.ErrUnavailable) {
 				t.Errorf("%v, want ErrUnavailable", err)
 			}
@@ -120,6 +124,47 @@ func TestIssuerMisbehaves(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnywhere holds that the rows above fail for their own reason alone, and that an
+// issuer elsewhere can't send an API to its own loopback.
+func TestAnywhere(t *testing.T) {
+	for _, c := range []struct {
+		issuer, keys string
+		want         error
+	}{
+		{"http://127.0.0.1:1", "http://127.0.0.1:2/jwks", nil},
+		{"https://id.example.com", "https://keys.example.com/jwks", nil},
+		{"https://id.example.com", "http://127.0.0.1/jwks", bearer.ErrUnavailable},
+		{"https://id.example.com", "http://localhost/jwks", bearer.ErrUnavailable},
+	} {
+		i := newIssuer(t)
+		i.url = c.issuer
+		i.document = map[string]any{"issuer": c.issuer, "jwks_uri": c.keys}
+		v := i.remote(func(c *bearer.RemoteConfig) { c.HTTP = &http.Client{Transport: anywhere{i}} })
+		if _, err := v.Verify(t.Context(), i.sign("at+jwt", i.claims(nil))); !errors.Is(err, c.want) {
+			t.Errorf("%s with keys at %s: %v, want %v", c.issuer, c.keys, err, c.want)
+		}
+	}
+}
+
+// anywhere has the issuer answer for every host, so that a request which should not be
+// made succeeds.
+type anywhere struct{ i *issuer }
+
+func (a anywhere) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	a.i.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func encode(t *testing.T, v any) string {
+	t.Helper()
+	body, err := json.Marshal(v)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(body)
 }
 
 // TestSlowIssuer holds that an issuer which does not answer holds nobody up for long.

@@ -117,7 +117,7 @@ func TestChallenges(t *testing.T) {
 			`Bearer error="invalid_token", error_description="The access token is bound to a key, and can't be used as a bearer token."`},
 		{"more scopes", with(full, good()), "Bearer a", []string{"notes:write", "notes:read"}, 403, "insufficient_scope",
 			`Bearer realm="the 'notes'?", error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="notes:write notes:read profile", ` + pointer},
-		{"scopes of no form", with(bare, good()), "Bearer a", []string{`a", error="x`, "b c", "", "d"}, 403, "insufficient_scope",
+		{"scopes of no form", with(bare, good()), "Bearer a", []string{`a", error="x`, `a"b`, "b c", "", "d"}, 403, "insufficient_scope",
 			`Bearer error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="d notes:read profile"`},
 		{"unavailable", with(full, verifier{err: fmt.Errorf("%w: why", bearer.ErrUnavailable)}), "Bearer a", nil, 503, "temporarily_unavailable", ``},
 		{"another error", with(full, verifier{err: errors.New("a secret")}), "Bearer a", nil, 500, "server_error", ``},
