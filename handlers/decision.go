@@ -32,7 +32,7 @@ func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Err
 		return missing("login_required", "hint_mismatch", "Another person is signed in than the one in id_token_hint.")
 	case slices.Contains(a.Prompt, "login") && !proved:
 		e := missing("login_required", "reauthentication_missing", "The request asks for a new sign-in, and none took place.")
-		e.Setting = "Subject.AuthTime"
+		e.Setting, e.Detail = "Subject.AuthTime", s.toldAuthTime()
 		return e
 	case a.MaxAge != nil && !proved && (*a.MaxAge == 0 || s.AuthTime.IsZero() || now.Sub(s.AuthTime) > *a.MaxAge):
 		code := "unmet_authentication_requirements"
@@ -40,10 +40,18 @@ func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Err
 			code = "login_required" // a page would have mended it
 		}
 		e := missing(code, "max_age_exceeded", "The sign-in is older than the max_age of the request.")
-		e.Setting = "Subject.AuthTime"
+		e.Setting, e.Detail = "Subject.AuthTime", s.toldAuthTime()
 		return e
 	}
 	return nil
+}
+
+// toldAuthTime is, for the log, what the login said of the time.
+func (s Subject) toldAuthTime() string {
+	if s.AuthTime.IsZero() {
+		return "the login did not say when the person signed in"
+	}
+	return "the person signed in at " + s.AuthTime.UTC().Format(time.RFC3339)
 }
 
 // yet is the since of a request that has only just come: whatever proof there is,

@@ -216,3 +216,45 @@ func TestTheLogNamesTheWholeAddress(t *testing.T) {
 		t.Errorf("what counts as one source is %s", got)
 	}
 }
+
+// The second of two clicks on Sign out finds nothing left to do: if it wrote the same
+// again, many would contend until some are told to come back later.
+func TestSigningOutTwiceWritesOnce(t *testing.T) {
+	w := newWorld(t, options{})
+	ctx := t.Context()
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	for _, stored := range []bool{false, true} {
+		var session *storage.Session
+		err := w.store.Do(ctx, func(ctx context.Context) (err error) {
+			_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := w.h.session(ctx, session.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at *resumed
+		if stored {
+			rec, id, secret := w.h.newLogout(url.Values{})
+			if err := w.h.records.Insert(ctx, rec); err != nil {
+				t.Fatal(err)
+			}
+			at = &resumed{record: rec, id: id, secret: secret}
+		}
+		var epochs [2]uint64
+		for i := range epochs {
+			if e := w.h.endLogout(newResponse(), r, at, p, &farewell{}, true); e != nil {
+				t.Fatal(e)
+			}
+			if epochs[i], err = w.h.epochs.At(ctx, w.h.epochs.OfSession(session.ID)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if epochs[0] == 0 || epochs[0] != epochs[1] {
+			t.Errorf("stored %v: the epoch of the session is %d, then %d", stored, epochs[0], epochs[1])
+		}
+	}
+}

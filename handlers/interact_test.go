@@ -280,3 +280,44 @@ func TestSessionsRotate(t *testing.T) {
 		t.Errorf("an idle session is still there: %v", got)
 	}
 }
+
+// Many clicks at once are one decision: one answer, and nobody is told to try again.
+func TestManyClicksAtOnce(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	click := func(what, place string, form url.Values, want int) string {
+		t.Helper()
+		const clicks = defaultLimit // that many passwords are tried at once
+		answers := make(chan page, clicks)
+		var group sync.WaitGroup
+		for range clicks {
+			group.Go(func() { answers <- b.post(place, form) })
+		}
+		group.Wait()
+		close(answers)
+		places := map[string]bool{}
+		for a := range answers {
+			if a.StatusCode != want {
+				t.Errorf("%s: one of the clicks gets %s", what, a.Status)
+			}
+			places[a.Header.Get("Location")] = true
+		}
+		if len(places) != 1 {
+			t.Errorf("%s: the clicks lead to %v", what, places)
+		}
+		for place := range places {
+			return place
+		}
+		return ""
+	}
+	place := b.get(w.authorize("notes")).to(t)
+	click("sign in", place+"?step=login", alice(), http.StatusSeeOther)
+	if to := click("allow", place+"?step=consent", decide("allow"), http.StatusSeeOther); !strings.HasPrefix(to, "https://notes.example/cb?code=") {
+		t.Errorf("the decision leads to %s", to)
+	}
+	place = b.get("/oauth/logout").to(t)
+	click("sign out", place+"?step=logout", decide("signout"), http.StatusOK)
+	if got := w.store.Exhausted(); got != 0 {
+		t.Errorf("%d requests lost every try", got)
+	}
+}

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -186,31 +187,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 			w.Header().Add("Set-Cookie", c)
 		}
 	}
-	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		if at != nil {
-			rec, err := h.records.Get(ctx, at.record.Key)
-			if err != nil {
-				return err
-			}
-			rec.Step = stepDone
-			if err := h.records.Put(ctx, rec); err != nil {
-				return err
-			}
-		}
-		if !signOut {
-			return nil
-		}
-		if p.session != nil {
-			if err := h.sessions.Delete(ctx, p.session.Key); err != nil {
-				return err
-			}
-		}
-		if p.SessionID == "" {
-			return nil
-		}
-		return h.engine.RevokeSession(ctx, p.SessionID)
-	})
-	if err != nil {
+	if err := h.store.Do(r.Context(), func(ctx context.Context) error { return h.storeLogout(ctx, at, p, signOut) }); err != nil {
 		return storeFailed(err)
 	}
 	if signOut || p.nobody() {
@@ -218,6 +195,39 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !p.nobody()})
 	return nil
+}
+
+// storeLogout writes what a sign-out changes in the unit of work of ctx. What a click
+// before has done already is not done again, so that many clicks do not contend.
+func (h *Handlers) storeLogout(ctx context.Context, at *resumed, p present, signOut bool) error {
+	if at != nil {
+		rec, err := h.records.Get(ctx, at.record.Key)
+		if err != nil {
+			return err
+		}
+		if rec.Step == stepDone {
+			return nil
+		}
+		rec.Step = stepDone
+		if err := h.records.Put(ctx, rec); err != nil {
+			return err
+		}
+	}
+	if !signOut {
+		return nil
+	}
+	if p.session != nil {
+		switch _, err := h.sessions.Get(ctx, p.session.Key); {
+		case errors.Is(err, storage.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := h.sessions.Delete(ctx, p.session.Key); err != nil {
+			return err
+		}
+	}
+	return h.engine.RevokeSession(ctx, p.SessionID)
 }
 
 func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request) {
