@@ -36,8 +36,8 @@
 // # Beside HTTP
 //
 // Clients makes and changes clients, Grants and the Revoke methods are for a page of
-// connected apps and for administrators, AccessToken checks tokens for an API in the
-// same process, Interaction resumes a login that ended elsewhere, Store keeps records
-// of the host's own, Ready is for a health check. Package servertest is the whole of
-// it inside a unit test.
+// connected apps and for administrators, Verify checks tokens for an API in the same
+// process (bearer.Require calls it), Interaction resumes a login that ended elsewhere,
+// Store keeps records of the host's own, Ready is for a health check. Package
+// servertest is the whole of it inside a unit test.
 package server
