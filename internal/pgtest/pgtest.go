@@ -73,11 +73,7 @@ func (s *Server) Database(t testing.TB) string {
 			execute(t, admin, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		}
 	})
-	config, err := pgx.ParseConfig(admin)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return replaceDatabase(admin, config.Database, name)
+	return With(admin, "dbname="+name)
 }
 
 // DSN returns a DSN of the server's first database, whose user may do everything.
@@ -94,17 +90,17 @@ func (s *Server) dsn() string {
 	return "host=" + s.dir + " port=5432 user=postgres dbname=postgres"
 }
 
-// replaceDatabase names another database in a DSN of either form; the last mention counts.
-func replaceDatabase(dsn, old, name string) string {
-	if !strings.Contains(dsn, "://") {
-		return dsn + " dbname=" + name
+// With adds a setting to a DSN of either form, "name=value"; it wins over what the DSN
+// says. The value needs no quotes.
+func With(dsn, setting string) string {
+	switch {
+	case !strings.Contains(dsn, "://"):
+		return dsn + " " + setting
+	case strings.Contains(dsn, "?"):
+		return dsn + "&" + setting
+	default:
+		return dsn + "?" + setting
 	}
-	base, query, asked := strings.Cut(dsn, "?")
-	base = strings.TrimSuffix(base, "/"+old) + "/" + name
-	if asked {
-		base += "?" + query
-	}
-	return base
 }
 
 func execute(t testing.TB, dsn, sql string) {

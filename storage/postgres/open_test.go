@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/postgres"
@@ -56,11 +60,11 @@ func TestRefused(t *testing.T) {
 		{name: "no DSN", dsn: " ", says: "the DSN is empty"},
 		{name: "no DSN at all", dsn: "host=localhost port=secret99x", says: "the DSN can't be read"},
 		{name: "a URL that is cut off", dsn: "postgres://ann:secret99@[::1/x", says: "the DSN can't be read"},
-		{name: "a commit that is not synced", dsn: dsn + " synchronous_commit=off", says: "would lose what was acknowledged"},
-		{name: "a commit synced to another only", dsn: dsn + " synchronous_commit=remote_write", says: "would lose what was acknowledged"},
+		{name: "a commit that is not synced", dsn: with(dsn, "synchronous_commit=off"), says: "would lose what was acknowledged"},
+		{name: "a commit synced to another only", dsn: with(dsn, "synchronous_commit=remote_write"), says: "would lose what was acknowledged"},
 		{name: "a negative limit", dsn: dsn, options: postgres.Options{MaxConns: -1}, says: "MaxConns is -1"},
 		{name: "nobody listens", dsn: "host=127.0.0.1 port=1 user=ann password=secret99 dbname=x", says: "can't be reached"},
-		{name: "no such database", dsn: dsn + " dbname=nowhere", says: `database "nowhere" does not exist`},
+		{name: "no such database", dsn: with(dsn, "dbname=nowhere"), says: `database "nowhere" does not exist`},
 		{
 			name: "a newer layout", dsn: dsn, options: postgres.Options{Schema: "newer"},
 			prepare: `CREATE SCHEMA newer; CREATE TABLE newer.layout (version integer); INSERT INTO newer.layout VALUES (99)`,
@@ -77,9 +81,8 @@ func TestRefused(t *testing.T) {
 			says:    "holds objects of another program",
 		},
 		{
-			name: "a user without rights", dsn: dsn + " user=ann_" + fmt.Sprint(schemas.Add(1)), options: postgres.Options{Schema: "forbidden"},
-			prepare: fmt.Sprintf(`CREATE ROLE ann_%d LOGIN`, schemas.Load()),
-			says:    `CREATE SCHEMA "forbidden" AUTHORIZATION`,
+			name: "a user without rights", dsn: with(dsn, "user="+newRole(t, dsn, "ann"), "password=secret99"), options: postgres.Options{Schema: "forbidden"},
+			says: `CREATE SCHEMA "forbidden" AUTHORIZATION`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,20 +102,33 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
-	execute(t, dsn, `DO $$ DECLARE r text; BEGIN FOR r IN SELECT rolname FROM pg_roles WHERE rolname LIKE 'ann\_%' LOOP EXECUTE 'DROP ROLE ' || r; END LOOP; END $$`)
+}
+
+// newRole makes a user with the password secret99 who goes when the test ends.
+func newRole(t *testing.T, dsn, name string) string {
+	t.Helper()
+	role := fmt.Sprintf("doorward_test_%s_%d", name, os.Getpid())
+	execute(t, dsn, fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'secret99'`, role))
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), dsn)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), fmt.Sprintf(`DROP OWNED BY %s CASCADE; DROP ROLE %s`, role, role))
+			_ = conn.Close(context.Background())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	return role
 }
 
 // A schema that an administrator made for a user who may make no other is used.
 func TestSchemaOfAnotherOwner(t *testing.T) {
 	dsn := server.Database(t)
-	role := fmt.Sprintf("bob_%d", schemas.Add(1))
-	execute(t, dsn, fmt.Sprintf(`CREATE ROLE %s LOGIN; CREATE SCHEMA doorward AUTHORIZATION %s`, role, role))
-	b := open(t, dsn+" user="+role, postgres.Options{})
+	role := newRole(t, dsn, "bob")
+	execute(t, dsn, `CREATE SCHEMA doorward AUTHORIZATION `+role)
+	b := open(t, with(dsn, "user="+role, "password=secret99"), postgres.Options{})
 	expectHealed(t, b, "a")
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-	execute(t, dsn, fmt.Sprintf(`DROP OWNED BY %s CASCADE; DROP ROLE %s`, role, role))
 }
 
 // Settings that the contract stands on win over those of the database; others are left to
@@ -136,7 +152,7 @@ func TestSettings(t *testing.T) {
 			RETURN NEW;
 		END $$;
 		CREATE TRIGGER note BEFORE INSERT ON doorward.records FOR EACH ROW EXECUTE FUNCTION public.note()`)
-	b := open(t, dsn+" statement_timeout=3s application_name=mine", postgres.Options{})
+	b := open(t, with(dsn, "statement_timeout=3s", "application_name=mine"), postgres.Options{})
 	if err := apply(t.Context(), b, put("a", storage.Absent(), "v")); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestTerminatedAmidApply(t *testing.T) {
 
 func TestStatementTimeout(t *testing.T) {
 	dsn := server.Database(t)
-	b := open(t, dsn+" statement_timeout=200ms", postgres.Options{})
+	b := open(t, with(dsn, "statement_timeout=200ms"), postgres.Options{})
 	unblock := blockWrites(t, dsn)
 	err := apply(t.Context(), b, put("a", storage.Absent(), "v"))
 	unblock()
@@ -253,7 +253,7 @@ func TestReadOnly(t *testing.T) {
 	if _, err := postgres.Open(t.Context(), dsn); err == nil || !strings.Contains(err.Error(), "can only be read") {
 		t.Errorf("Open of a read-only database returned %v", err)
 	}
-	execute(t, dsn+" default_transaction_read_only=off", fmt.Sprintf(`ALTER DATABASE %s RESET default_transaction_read_only`, name))
+	execute(t, with(dsn, "default_transaction_read_only=off"), fmt.Sprintf(`ALTER DATABASE %s RESET default_transaction_read_only`, name))
 
 	execute(t, dsn, `CREATE FUNCTION public.frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE 'cannot execute in a read-only transaction' USING ERRCODE = 'read_only_sql_transaction'; END $$;

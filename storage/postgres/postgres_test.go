@@ -82,6 +82,13 @@ func get(t testing.TB, b storage.Backend, id string) storage.Record {
 	return found[0]
 }
 
+func with(dsn string, settings ...string) string {
+	for _, s := range settings {
+		dsn = pgtest.With(dsn, s)
+	}
+	return dsn
+}
+
 // execute runs a statement as an administrator would.
 func execute(t testing.TB, dsn, sql string) {
 	t.Helper()
