@@ -158,19 +158,21 @@ func authenticated(r *http.Request) (engine.Credentials, url.Values, *engine.Err
 	}
 	form.Del("client_id")
 	form.Del("client_secret")
+	form.Del("client_assertion")
+	form.Del("client_assertion_type")
 	exchangeOf(r.Context()).clientID = clipped(c.ClientID, maxClientID)
 	return c, form, nil
 }
 
 func credentials(header []string, form url.Values) (engine.Credentials, *engine.Error) {
-	inBody := form.Has("client_secret")
+	inBody, asserted := form.Has("client_secret"), form.Has("client_assertion") || form.Has("client_assertion_type")
 	id := form.Get("client_id")
 	switch {
 	case len(header) > 1:
 		return engine.Credentials{}, badRequest("several_credentials", "The Authorization header was sent more than once.")
-	case len(header) == 1 && (inBody || form.Has("client_assertion")):
+	case len(header) == 1 && (inBody || asserted):
 		return engine.Credentials{}, badRequest("several_credentials", "The client authenticated in the Authorization header and in the body; use one of them.")
-	case inBody && form.Has("client_assertion"):
+	case inBody && asserted:
 		return engine.Credentials{}, badRequest("several_credentials", "The client sent a client_secret and a client_assertion; use one of them.")
 	case len(header) == 1:
 		c, e := basic(header[0])
@@ -179,6 +181,8 @@ func credentials(header []string, form url.Values) (engine.Credentials, *engine.
 			e.Detail = fmt.Sprintf("header %s, body %s", safeWord(c.ClientID), safeWord(id))
 		}
 		return c, e
+	case asserted:
+		return assertion(form)
 	case id == "":
 		return engine.Credentials{}, unauthenticated("client_missing", "The request names no client: send client_id, or the Authorization header with scheme Basic.")
 	case inBody:
@@ -186,6 +190,31 @@ func credentials(header []string, form url.Values) (engine.Credentials, *engine.
 	default:
 		return engine.Credentials{ClientID: id, Method: storage.AuthMethodNone}, nil
 	}
+}
+
+// typeAssertion is the one client_assertion_type there is. RFC 7523 §2.2
+const typeAssertion = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// assertion reads the credentials of a client that signs. It need not send its
+// client_id beside. RFC 7521 §4.2
+func assertion(form url.Values) (engine.Credentials, *engine.Error) {
+	token := storage.Secret(form.Get("client_assertion"))
+	switch sent := form.Get("client_assertion_type"); {
+	case token == "":
+		return engine.Credentials{}, badRequest("parameter_missing", "The parameter client_assertion is missing.")
+	case sent == "":
+		return engine.Credentials{}, badRequest("parameter_missing", "The parameter client_assertion_type is missing.")
+	case sent != typeAssertion:
+		return engine.Credentials{}, badRequest("assertion_type_unknown", "The client_assertion_type must be "+typeAssertion+".")
+	}
+	id := form.Get("client_id")
+	if id == "" {
+		id = engine.AssertedClient(token)
+	}
+	if id == "" {
+		return engine.Credentials{}, unauthenticated("client_missing", "The request names no client: send client_id, or an assertion whose sub is the client.")
+	}
+	return engine.Credentials{ClientID: id, Assertion: token, Method: storage.AuthMethodPrivateKey}, nil
 }
 
 func unauthenticated(reason, description string) *engine.Error {

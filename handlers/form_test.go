@@ -79,6 +79,14 @@ func TestConfusingRequestsAreRefused(t *testing.T) {
 		{"header and body", "several_credentials", formRequest("client_secret=s", basicHeader("a:s"))},
 		{"secret and assertion", "several_credentials", formRequest("client_id=a&client_secret=s&client_assertion=x", nil)},
 		{"header and assertion", "several_credentials", formRequest("client_assertion=x", basicHeader("a:s"))},
+		{"header and assertion type", "several_credentials", formRequest("client_assertion_type=x", basicHeader("a:s"))},
+		{"secret and assertion type", "several_credentials", formRequest("client_id=a&client_secret=s&client_assertion_type=x", nil)},
+		{"assertion of another type", "assertion_type_unknown", formRequest("client_id=a&client_assertion=x&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Asaml2-bearer", nil)},
+		{"assertion without type", "parameter_missing", formRequest("client_id=a&client_assertion=x", nil)},
+		{"type without assertion", "parameter_missing", formRequest("client_id=a&client_assertion_type="+jwtBearer, nil)},
+		{"empty assertion", "parameter_missing", formRequest("client_id=a&client_assertion=&client_assertion_type="+jwtBearer, nil)},
+		{"assertion of nobody", "client_missing", formRequest("client_assertion=x&client_assertion_type="+jwtBearer, nil)},
+		{"assertion twice", "parameter_repeated", formRequest("client_assertion=x&client_assertion=y&client_assertion_type="+jwtBearer, nil)},
 		{"two headers", "several_credentials", formRequest("", http.Header{"Authorization": {"Basic YTpi", "Basic YTpi"}})},
 		{"another client in the body", "mixed_client", formRequest("client_id=b", basicHeader("a:s"))},
 		{"another scheme", "authorization_scheme", formRequest("client_id=a", http.Header{"Authorization": {"Bearer x"}})},
@@ -99,6 +107,23 @@ func TestConfusingRequestsAreRefused(t *testing.T) {
 	r.URL.RawQuery = "client_secret=hidden"
 	if _, _, e := authenticated(r); e == nil || e.Reason != "query_parameters" || strings.Contains(e.Description, "hidden") {
 		t.Errorf("a secret in the query is answered with %v", e)
+	}
+}
+
+const jwtBearer = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+
+// TestAssertionIsTaken: an assertion names its client, unless client_id does, and
+// nothing of it is left in the form. RFC 7521 §4.2
+func TestAssertionIsTaken(t *testing.T) {
+	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.AA" // of sub a
+	for body, want := range map[string]string{"": "a", "client_id=b&": "b"} {
+		c, form, e := authenticated(formRequest(body+"grant_type=x&client_assertion="+token+"&client_assertion_type="+jwtBearer, nil))
+		if e != nil || c.ClientID != want || c.Method != "private_key_jwt" || c.Assertion != token || c.Secret != "" {
+			t.Errorf("%q: %+v, %v", body, c, e)
+		}
+		if len(form) != 1 || form.Get("grant_type") != "x" {
+			t.Errorf("%q: the form is %v", body, form)
+		}
 	}
 }
 

@@ -54,8 +54,8 @@ func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error)
 }
 
 func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
-	secret := []string{"client_secret_basic", "client_secret_post"}
-	withNone := append(slices.Clone(secret), storage.AuthMethodNone)
+	proven := []string{"client_secret_basic", "client_secret_post", storage.AuthMethodPrivateKey}
+	withNone := append(slices.Clone(proven), storage.AuthMethodNone)
 	doc := map[string]any{
 		"issuer":                                         h.config.Issuer,
 		"response_types_supported":                       []string{"code"},
@@ -91,7 +91,12 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		doc["revocation_endpoint_auth_methods_supported"] = withNone
 	}
 	if at.Introspect != "" {
-		doc["introspection_endpoint_auth_methods_supported"] = secret
+		doc["introspection_endpoint_auth_methods_supported"] = proven
+	}
+	for name := range doc {
+		if endpoint, ok := strings.CutSuffix(name, "_auth_methods_supported"); ok {
+			doc[endpoint+"_auth_signing_alg_values_supported"] = engine.AssertionAlgorithms()
+		}
 	}
 	return doc
 }

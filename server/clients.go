@@ -106,7 +106,7 @@ func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Cl
 		if err := c.bring(made); err != nil {
 			return storage.Client{}, "", err
 		}
-	case !made.Public() && len(made.Secrets) == 0:
+	case made.TakesSecret() && len(made.Secrets) == 0:
 		var hash storage.ClientSecret
 		generated, hash = c.secrets.Generate(now)
 		made.Secrets = []storage.ClientSecret{hash}
@@ -198,7 +198,8 @@ func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storag
 
 // Update changes what is registered of a client, all of it but its secrets, its
 // creation and its incarnation, so that its tokens stay valid. A Secret that is set
-// takes the place of all others; a client made public loses its secrets; one made
+// takes the place of all others; a client made public, or made one that signs, loses
+// its secrets; one made
 // confidential without a Secret gets one from RotateSecret. The error is
 // ErrInvalid with all problems, ErrConfigured, storage.ErrNotFound, or the store's.
 func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Client, error) {
@@ -222,7 +223,7 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 		if err != nil {
 			return err
 		}
-		if !brought && !changed.Public() {
+		if !brought && changed.TakesSecret() {
 			changed.Secrets = was.Secrets
 		}
 		changed.Incarnation, changed.CreatedAt = was.Incarnation, was.CreatedAt
@@ -274,9 +275,9 @@ func (c *Clients) RotateSecret(ctx context.Context, id string, overlap time.Dura
 		if err != nil {
 			return err
 		}
-		if client.Public() {
+		if !client.TakesSecret() {
 			found := &problems{}
-			found.add("token_endpoint_auth_method", `"none"`, "make the client confidential by Update first: a public client has no secret")
+			found.add("token_endpoint_auth_method", quoted(client.TokenEndpointAuthMethod), "let the client take a secret by Update first")
 			return found.err()
 		}
 		client.Secrets = append(keepNewest(client.Secrets, now, overlap), hash)

@@ -46,12 +46,34 @@ func TestCreateClient(t *testing.T) {
 	for _, c := range []storage.Client{
 		{ID: "public", TokenEndpointAuthMethod: "none", RedirectURIs: web.RedirectURIs},
 		{ID: "brought", Secret: "a secret of their own", RedirectURIs: web.RedirectURIs},
+		{ID: "signing", TokenEndpointAuthMethod: "private_key_jwt", JWKS: []byte(publicKeys), RedirectURIs: web.RedirectURIs},
 		{ID: "hashed", Secrets: []storage.ClientSecret{{Hash: bcryptHash}}, RedirectURIs: web.RedirectURIs},
 	} {
 		if _, secret, err := s.Clients().Create(t.Context(), c); err != nil || secret != "" {
 			t.Errorf("%s: a secret of %d bytes, %v; want none", c.ID, len(secret), err)
 		}
 	}
+}
+
+// TestClientThatSigns holds that a client with a key of its own keeps no secret, from
+// the moment that it is made one.
+func TestClientThatSigns(t *testing.T) {
+	s := start(t, valid(t))
+	made, _, err := s.Clients().Create(t.Context(), web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.TokenEndpointAuthMethod, made.JWKS = "private_key_jwt", []byte(publicKeys)
+	changed, err := s.Clients().Update(t.Context(), made)
+	if err != nil || len(changed.Secrets) != 0 || string(changed.JWKS) != publicKeys {
+		t.Errorf("%+v, %v", changed, err)
+	}
+	if _, err := s.Clients().RotateSecret(t.Context(), "web", 0); !slices.Equal(fields(t, err), []string{"token_endpoint_auth_method"}) {
+		t.Errorf("a secret for a client that signs: %v", err)
+	}
+	config := valid(t)
+	config.Clients = []storage.Client{{ID: "web", TokenEndpointAuthMethod: "private_key_jwt", JWKS: []byte(publicKeys), RedirectURIs: web.RedirectURIs}}
+	start(t, config)
 }
 
 // TestIncarnations holds that a client made anew under its old ID is another one.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -75,6 +76,10 @@ type Config struct {
 	// limits only.
 	Proxies []netip.Prefix
 
+	// Roots are the certificate authorities that are trusted by what the server
+	// fetches, as from the jwks_uri of clients. nil: the system's.
+	Roots *x509.CertPool
+
 	// Logger receives what an operator should know. nil: slog.Default().
 	Logger *slog.Logger
 
@@ -139,4 +144,10 @@ type Limits struct {
 type Insecure struct {
 	// AcceptClock starts though the clock is behind the last commit.
 	AcceptClock bool
+
+	// FetchHosts are hosts, each as "host:port", from which the server fetches
+	// what clients point to (their jwks_uri) though their addresses are not on the
+	// open Internet: those of an intranet. Who may register clients can then make
+	// the server talk to them, by https and GET.
+	FetchHosts []string
 }

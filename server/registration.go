@@ -9,6 +9,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/jws"
+	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/redirect"
 	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
@@ -57,7 +60,7 @@ func judgeGrantTypes(further []handlers.Grant, found *problems) {
 
 // authMethods are the ways in which a client may prove who it is. RFC 6749 §2.3
 func authMethods() []string {
-	return []string{"client_secret_basic", "client_secret_post", storage.AuthMethodNone}
+	return []string{"client_secret_basic", "client_secret_post", storage.AuthMethodPrivateKey, storage.AuthMethodNone}
 }
 
 const (
@@ -69,6 +72,7 @@ const (
 	goodSecret    = 16
 	maxSecret     = 512
 	maxSecrets    = 2 // valid at the same time
+	maxKeySet     = 64 << 10
 )
 
 // registrar judges clients, those of a Config and those made while running.
@@ -137,6 +141,7 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 		found.add("token_endpoint_auth_method", quoted(m), "write one of %s, or nothing to allow basic and post", strings.Join(authMethods(), ", "))
 		return
 	}
+	judgeKeys(c, found)
 	if c.Secret != "" {
 		g.judgeSecret(c.Secret, found)
 	}
@@ -153,6 +158,8 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	switch {
 	case c.Public() && live > 0:
 		found.add("client_secret", "a secret of a public client", `leave it out, or write another token_endpoint_auth_method than "none"`)
+	case !c.TakesSecret() && live > 0:
+		found.add("client_secret", "a secret of a client that signs", `leave it out, or write another token_endpoint_auth_method than "private_key_jwt"`)
 	case live > maxSecrets:
 		found.add("client_secret", "more secrets than may be valid at the same time", "leave at most %d", maxSecrets)
 	}
@@ -164,6 +171,37 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	}
 	if c.RefreshPolicy == storage.RefreshNone {
 		found.add("refresh_policy", `"none" for a public client`, `write "window" or "strict": a stolen token would never be noticed`)
+	}
+}
+
+// judgeKeys checks the keys by which the client signs. RFC 7591 §2
+func judgeKeys(c *storage.Client, found *problems) {
+	signs := c.TokenEndpointAuthMethod == storage.AuthMethodPrivateKey
+	switch {
+	case len(c.JWKS) > 0 && c.JWKSURI != "":
+		found.add("jwks", "jwks and jwks_uri", "leave one of them out")
+	case signs && len(c.JWKS) == 0 && c.JWKSURI == "":
+		found.add("jwks", "nothing", "write the client's public keys as a JWK Set, or their https URL as jwks_uri: private_key_jwt needs them")
+	}
+	if len(c.JWKS) > 0 {
+		keys, err := jws.ParseKeys(c.JWKS)
+		switch {
+		case len(c.JWKS) > maxKeySet:
+			found.add("jwks", "a very large set", "write at most %d KiB", maxKeySet>>10)
+		case err != nil:
+			found.add("jwks", "a set that can't be used ("+strings.TrimPrefix(err.Error(), "jws: not an acceptable key set: ")+")", "write public keys of 2048 bits or more (RSA), on P-256 (EC) or Ed25519 (OKP)")
+		case keys.Len() == 0:
+			found.add("jwks", "no key that verifies a signature", "write one for %s", strings.Join(engine.AssertionAlgorithms(), ", "))
+		}
+	}
+	if c.JWKSURI != "" && outbound.CheckURL(c.JWKSURI) != nil {
+		found.add("jwks_uri", quoted(c.JWKSURI), "write an https URL without user, password and fragment")
+	}
+	if alg := c.TokenEndpointAuthSigningAlg; alg != "" && !slices.Contains(engine.AssertionAlgorithms(), alg) {
+		found.add("token_endpoint_auth_signing_alg", quoted(alg), "write one of %s, or nothing to allow each", strings.Join(engine.AssertionAlgorithms(), ", "))
+	}
+	if c.Insecure.AssertionForTokenEndpoint && !signs {
+		found.add("insecure.assertion_for_token_endpoint", "true for a client that sends no assertions", "leave it out")
 	}
 }
 

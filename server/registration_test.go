@@ -23,6 +23,12 @@ func TestClientRules(t *testing.T) {
 		return c
 	}
 	with := confidential
+	signing := func(change func(*storage.Client)) storage.Client {
+		return with(func(c *storage.Client) {
+			c.TokenEndpointAuthMethod, c.JWKS = "private_key_jwt", []byte(publicKeys)
+			change(c)
+		})
+	}
 	for _, c := range []struct {
 		name   string
 		client storage.Client
@@ -38,7 +44,23 @@ func TestClientRules(t *testing.T) {
 		{"name that turns around", with(func(c *storage.Client) { c.Name = "gnp\u202e.exe" }), []string{"client_name"}},
 		{"name with a line", with(func(c *storage.Client) { c.Name = "a\nb" }), []string{"client_name"}},
 		{"long name", with(func(c *storage.Client) { c.Name = strings.Repeat("n", 101) }), []string{"client_name"}},
-		{"unknown method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "private_key_jwt" }), []string{"token_endpoint_auth_method"}},
+		{"unknown method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "client_secret_jwt" }), []string{"token_endpoint_auth_method"}},
+		{"signs without keys", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "private_key_jwt" }), []string{"jwks"}},
+		{"signs", signing(func(*storage.Client) {}), nil},
+		{"signs by keys at a URL", signing(func(c *storage.Client) { c.JWKS, c.JWKSURI = nil, "https://app.example.com/jwks" }), nil},
+		{"keys in two places", signing(func(c *storage.Client) { c.JWKSURI = "https://app.example.com/jwks" }), []string{"jwks"}},
+		{"keys at a URL without TLS", signing(func(c *storage.Client) { c.JWKS, c.JWKSURI = nil, "http://app.example.com/jwks" }), []string{"jwks_uri"}},
+		{"a private key", signing(func(c *storage.Client) {
+			c.JWKS = []byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`)
+		}), []string{"jwks"}},
+		{"keys of no use", signing(func(c *storage.Client) { c.JWKS = []byte(`{"keys":[{"kty":"AKP"}]}`) }), []string{"jwks"}},
+		{"no keys but text", signing(func(c *storage.Client) { c.JWKS = []byte(`"x"`) }), []string{"jwks"}},
+		{"signs and has a secret", signing(func(c *storage.Client) { c.Secret = "correct horse battery" }), []string{"client_secret"}},
+		{"signs by PS256", signing(func(c *storage.Client) { c.TokenEndpointAuthSigningAlg = "PS256" }), nil},
+		{"signs by HS256", signing(func(c *storage.Client) { c.TokenEndpointAuthSigningAlg = "HS256" }), []string{"token_endpoint_auth_signing_alg"}},
+		{"keys without signing", with(func(c *storage.Client) { c.JWKSURI = "https://app.example.com/jwks" }), nil},
+		{"assertions of a client without", with(func(c *storage.Client) { c.Insecure.AssertionForTokenEndpoint = true }), []string{"insecure.assertion_for_token_endpoint"}},
+		{"assertions for the token endpoint", signing(func(c *storage.Client) { c.Insecure.AssertionForTokenEndpoint = true }), nil},
 		{"pinned method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "client_secret_post" }), nil},
 		{"unknown grant", with(func(c *storage.Client) { c.GrantTypes = []string{"authorization_code", "password"} }), []string{"grant_types[1]"}},
 		{"refresh alone", with(func(c *storage.Client) { c.GrantTypes = []string{"refresh_token"} }), []string{"grant_types"}},
@@ -99,6 +121,20 @@ func TestConfiguredClientRules(t *testing.T) {
 	}
 	_, err := server.New(t.Context(), config)
 	want := []string{`Clients[1] "web": redirect_uris[0]`, `Clients[1] "web": client_secret`}
+	if got := fields(t, err); !slices.Equal(got, want) {
+		t.Errorf("the problems are %q, want %q: %v", got, want, err)
+	}
+}
+
+// publicKeys is a key set of one key, that of RFC 8037 appendix A.2.
+const publicKeys = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+
+// TestFetchHosts holds that a host without a port is told, and one with it is fine.
+func TestFetchHosts(t *testing.T) {
+	config := valid(t)
+	config.Insecure.FetchHosts = []string{"keys.intranet.example:443", "keys.intranet.example", "https://keys.intranet.example"}
+	_, err := server.New(t.Context(), config)
+	want := []string{"Insecure.FetchHosts[1]", "Insecure.FetchHosts[2]"}
 	if got := fields(t, err); !slices.Equal(got, want) {
 		t.Errorf("the problems are %q, want %q: %v", got, want, err)
 	}

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,6 +79,12 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		}
 	}
 	r.Proxies = slices.Clone(c.Proxies)
+	for i, h := range c.Insecure.FetchHosts {
+		host, port, err := net.SplitHostPort(h)
+		if _, number := strconv.ParseUint(port, 10, 16); err != nil || host == "" || number != nil {
+			found.add(index("Insecure.FetchHosts", i), quoted(h), `write host and port, as in "keys.intranet.example:443"`)
+		}
+	}
 	if r.name = cmp.Or(c.Pages.Name, r.site.host); strings.ContainsFunc(r.name, hidden) {
 		found.add("Pages.Name", quoted(r.name)+", which has characters that are not seen", "write only what people can see")
 	}
@@ -260,7 +268,7 @@ func (r *resolvedConfig) resolveClients(found *problems) {
 			of.at = index("Clients", i) + " " + quoted(c.ID) + ": "
 		}
 		r.registrar.judge(c, of)
-		if !c.Public() && c.Secret == "" && len(c.Secrets) == 0 {
+		if c.TakesSecret() && c.Secret == "" && len(c.Secrets) == 0 {
 			of.add("client_secret", "nothing", `set Secret, or write "none" as token_endpoint_auth_method of a client that can't keep one`)
 		}
 		if first, twice := at[c.ID]; twice && c.ID != "" {
@@ -277,6 +285,9 @@ func (r *resolvedConfig) warn() {
 	if r.site.loopback {
 		r.log.Info("development mode: the issuer is a loopback address, so error pages may show what is registered", "issuer", r.Issuer)
 	}
+	if len(r.Insecure.FetchHosts) > 0 {
+		r.log.Warn("insecure setting: hosts that are not on the open Internet may be fetched from", "hosts", r.Insecure.FetchHosts, "setting", "Insecure.FetchHosts")
+	}
 	if r.Insecure.AcceptClock {
 		r.log.Warn("insecure setting: a clock behind the last commit is accepted", "setting", "Insecure.AcceptClock")
 	}
@@ -288,6 +299,9 @@ func (r *resolvedConfig) warn() {
 func warnClient(log *slog.Logger, c *storage.Client) {
 	if c.Insecure.SkipPKCE {
 		log.Warn("insecure setting: a client may leave out PKCE", "client_id", c.ID, "setting", "insecure.skip_pkce")
+	}
+	if c.Insecure.AssertionForTokenEndpoint {
+		log.Warn("insecure setting: a client's assertions may be meant for the token endpoint instead of the issuer", "client_id", c.ID, "setting", "insecure.assertion_for_token_endpoint")
 	}
 	if c.Secret != "" && len(c.Secret) < goodSecret {
 		log.Warn("a client's secret is short; 16 characters or more are better", "client_id", c.ID, "setting", "client_secret")

@@ -14,6 +14,7 @@ import (
 	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/keyring"
+	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
 )
@@ -93,6 +94,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
+		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots}),
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience,
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, IDToken: c.Lifetimes.IDToken,

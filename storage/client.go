@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
@@ -20,7 +21,19 @@ type Client struct {
 	// TokenEndpointAuthMethod is how the client authenticates, RFC 6749 §2.3:
 	// "none" makes it a public client, "client_secret_basic" and
 	// "client_secret_post" pin one form, empty allows both of these.
+	// "private_key_jwt" wants assertions that are signed by a key of JWKS or
+	// JWKSURI. RFC 7523 §2.2
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+
+	// TokenEndpointAuthSigningAlg pins the algorithm of those assertions: RS256,
+	// PS256, ES256 or EdDSA. Empty allows each.
+	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
+
+	// JWKS are the client's public keys as a JWK Set; JWKSURI is the https URL
+	// where the client publishes it, from where it is fetched and kept for as long
+	// as its Cache-Control says, a minute to an hour. One of them at most. RFC 7591 §2
+	JWKS    json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI string          `json:"jwks_uri,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -81,6 +94,11 @@ type InsecureClient struct {
 	// SkipPKCE lets a confidential client leave out the code challenge. A
 	// challenge that is sent is enforced all the same. RFC 9700 §2.1.1
 	SkipPKCE bool `json:"skip_pkce,omitempty"`
+
+	// AssertionForTokenEndpoint accepts client assertions whose aud is the URL of
+	// the token endpoint, as libraries before 2025 make them. A server that the
+	// client also uses could pass such an assertion on. RFC 7523 §3
+	AssertionForTokenEndpoint bool `json:"assertion_for_token_endpoint,omitempty"`
 }
 
 // ClientSecret is the hash of one secret of a client.
@@ -115,8 +133,11 @@ const (
 	RefreshNone RefreshPolicy = "none"
 )
 
-// AuthMethodNone is the TokenEndpointAuthMethod of a public client.
-const AuthMethodNone = "none"
+// TokenEndpointAuthMethods that are no secret. RFC 7591 §2, OpenID Connect Core §9
+const (
+	AuthMethodNone       = "none"            // of a public client
+	AuthMethodPrivateKey = "private_key_jwt" // of a client with a key of its own
+)
 
 // Grant types, RFC 6749.
 const (
@@ -127,6 +148,11 @@ const (
 
 // Public says that the client has no way to keep a secret, RFC 6749 §2.1.
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthMethodNone }
+
+// TakesSecret says that the client proves who it is by a secret.
+func (c *Client) TakesSecret() bool {
+	return !c.Public() && c.TokenEndpointAuthMethod != AuthMethodPrivateKey
+}
 
 // Grants returns the grant types of the client, with the default filled in.
 func (c *Client) Grants() []string {
@@ -163,7 +189,7 @@ func (c *Client) Clone() *Client {
 	for _, list := range []*[]string{&d.RedirectURIs, &d.PostLogoutRedirectURIs, &d.GrantTypes, &d.Audiences, &d.Introspects, &d.Contacts} {
 		*list = slices.Clone(*list)
 	}
-	d.Secrets = slices.Clone(c.Secrets)
+	d.Secrets, d.JWKS = slices.Clone(c.Secrets), slices.Clone(c.JWKS)
 	return &d
 }
 

@@ -22,47 +22,50 @@ const (
 type Credentials struct {
 	ClientID string
 	Secret   storage.Secret
-	Method   string // none, client_secret_basic, client_secret_post
+	Method   string // none, client_secret_basic, client_secret_post, private_key_jwt
+
+	// Assertion is the client_assertion of private_key_jwt. RFC 7521 §4.2
+	Assertion storage.Secret
 }
 
 // authenticator proves by one method that a request comes from a client. A further
 // method is a further one of these in New.
 type authenticator interface {
-	// authenticate returns the reason for which the credentials do not prove
-	// that they are c's, or "". A nil c is a client that does not exist: the
-	// same work is done, so that time tells nothing. An error says that nobody
-	// can tell.
-	authenticate(ctx context.Context, c *storage.Client, by Credentials) (reason string, err error)
+	// authenticate returns nil when the credentials prove that they are c's, and
+	// an *Error that says why they do not. A nil c is a client that does not
+	// exist: the same work is done, so that time tells nothing. Any other error
+	// says that nobody can tell.
+	authenticate(ctx context.Context, c *storage.Client, by Credentials) error
 }
 
 // noSecret is a public client's method: it names itself, RFC 6749 §3.2.1.
 type noSecret struct{}
 
-func (noSecret) authenticate(_ context.Context, c *storage.Client, by Credentials) (string, error) {
+func (noSecret) authenticate(_ context.Context, c *storage.Client, by Credentials) error {
 	switch {
 	case c == nil:
-		return "client_unknown", nil
+		return unproven("client_unknown")
 	case !c.Public() || by.Secret != "":
-		return "client_secret_missing", nil
+		return unproven("client_secret_missing")
 	}
-	return "", nil
+	return nil
 }
 
 // presentedSecret is a confidential client's: a secret in the header or the body.
 type presentedSecret struct{ secrets *ClientSecrets }
 
-func (p presentedSecret) authenticate(ctx context.Context, c *storage.Client, by Credentials) (string, error) {
+func (p presentedSecret) authenticate(ctx context.Context, c *storage.Client, by Credentials) error {
 	switch {
 	case c == nil:
-		return "client_unknown", p.secrets.mismatch(ctx, by.Secret)
+		return orError(p.secrets.mismatch(ctx, by.Secret), unproven("client_unknown"))
 	case c.Public():
-		return "client_secret_unexpected", p.secrets.mismatch(ctx, by.Secret)
+		return orError(p.secrets.mismatch(ctx, by.Secret), unproven("client_secret_unexpected"))
 	}
 	right, err := p.secrets.matches(ctx, c, by.Secret)
 	if err != nil || right {
-		return "", err
+		return err
 	}
-	return "client_secret_wrong", nil
+	return unproven("client_secret_wrong")
 }
 
 // authenticate returns the client that the credentials prove. An unknown client, a
@@ -85,13 +88,16 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 	if err != nil {
 		return nil, err
 	}
-	reason, err := method.authenticate(ctx, client, by)
+	err = method.authenticate(ctx, client, by)
+	refusal := (*Error)(nil)
 	switch {
+	case errors.As(err, &refusal) && refusal.Code == codeInvalidClient:
+		if refusal.Detail == "" {
+			refusal.detail("the client %s authenticated by %s", quote(by.ClientID), by.Method)
+		}
+		return nil, e.unauthenticated(ctx, by, refusal)
 	case err != nil:
 		return nil, err
-	case reason != "":
-		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, reason, unauthenticatedText).secret().
-			detail("the client %s authenticated by %s", quote(by.ClientID), by.Method))
 	case client.Disabled && client.Public():
 		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_disabled", unauthenticatedText).secret().
 			detail("the client %s is disabled", quote(client.ID)).setting("disabled"))
@@ -107,7 +113,7 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 	return client, nil
 }
 
-const unauthenticatedText = "Client authentication failed: the client is unknown, its secret is missing or wrong, or it may not authenticate in this way."
+const unauthenticatedText = "Client authentication failed: the client is unknown, its credentials are missing or wrong, or it may not authenticate in this way."
 
 // unauthenticated completes a refusal. Who used the Authorization header gets its
 // challenge back, RFC 6749 §5.2.

@@ -16,7 +16,9 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/keyring"
+	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -46,6 +48,10 @@ type Config struct {
 	Claims func(ctx context.Context, c *ClaimsRequest) error
 	// Emit is called once for what happened, after it is durable. Optional.
 	Emit func(ctx context.Context, e Event)
+
+	// Fetch reaches what clients point to. Optional: nil reaches the open
+	// Internet alone.
+	Fetch *outbound.Client
 
 	Logger *slog.Logger
 }
@@ -78,6 +84,10 @@ type Engine struct {
 	consents *storage.Collection[storage.Consent]
 	epochs   *storage.Epochs
 	methods  map[string]authenticator
+
+	assertions *storage.Collection[usedAssertion]
+	keySets    *outbound.Cache[jws.Keys]
+
 	handlers map[string]*tokenHandler
 	fosite   *fosite.Fosite
 }
@@ -92,10 +102,15 @@ func New(c Config) (*Engine, error) {
 		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store),
 		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
 	}
+	if c.Fetch == nil {
+		c.Fetch = outbound.New(outbound.Options{})
+	}
+	e.assertions, e.keySets = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store)
 	e.methods = map[string]authenticator{
-		storage.AuthMethodNone: noSecret{},
-		methodBasic:            presentedSecret{c.Secrets},
-		methodPost:             presentedSecret{c.Secrets},
+		storage.AuthMethodNone:       noSecret{},
+		methodBasic:                  presentedSecret{c.Secrets},
+		methodPost:                   presentedSecret{c.Secrets},
+		storage.AuthMethodPrivateKey: signedAssertion{e},
 	}
 	e.handlers = map[string]*tokenHandler{}
 	for _, h := range []*tokenHandler{

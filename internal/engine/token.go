@@ -40,7 +40,7 @@ func (e *Engine) Token(ctx context.Context, r TokenRequest) (*TokenResponse, *Er
 	var response *TokenResponse
 	err := e.guarded(ctx, "token", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
-			if err := e.loadForToken(ctx, r.Credentials.ClientID, form); err != nil {
+			if err := e.loadForToken(ctx, r.Credentials, form); err != nil {
 				return err
 			}
 			s := &session{}
@@ -100,7 +100,7 @@ func parameters(form url.Values) (values url.Values, twice []string) {
 
 // loadForToken reads the client and the grant that the request names in one round
 // trip. Nothing is believed of the names.
-func (e *Engine) loadForToken(ctx context.Context, clientID string, form url.Values) error {
+func (e *Engine) loadForToken(ctx context.Context, by Credentials, form url.Values) error {
 	var grant string
 	switch form.Get("grant_type") {
 	case storage.GrantAuthorizationCode:
@@ -110,10 +110,11 @@ func (e *Engine) loadForToken(ctx context.Context, clientID string, form url.Val
 			grant = t.grant
 		}
 	}
+	clientID := by.ClientID
 	if len(clientID) > 2048 {
 		clientID = ""
 	}
-	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant))
+	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant), e.assertionRef(by))
 }
 
 // decide judges a token request of one grant type and says what is to be issued.

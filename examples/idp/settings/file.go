@@ -73,7 +73,8 @@ type file struct {
 	} `json:"log"`
 	Shutdown duration `json:"shutdown"`
 	Insecure struct {
-		AcceptClock bool `json:"accept_clock"`
+		AcceptClock bool     `json:"accept_clock"`
+		FetchHosts  []string `json:"fetch_hosts"`
 	} `json:"insecure"`
 }
 
@@ -162,7 +163,8 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
-	s.Limits.Logins, s.Insecure.AcceptClock = f.Limits.Logins, f.Insecure.AcceptClock
+	s.Limits.Logins = f.Limits.Logins
+	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {
 		s.Demo = *f.Features.Demo
 	}

@@ -118,6 +118,33 @@ func TestClientsAreReadInTheNamesOfRFC7591(t *testing.T) {
 	}
 }
 
+// TestAClientThatSigns is read with its keys as they stand there.
+func TestAClientThatSigns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "idp.yaml")
+	text := "clients:\n- client_id: robot\n  token_endpoint_auth_method: private_key_jwt\n  token_endpoint_auth_signing_alg: EdDSA\n" +
+		"  grant_types: [client_credentials]\n  insecure: {assertion_for_token_endpoint: true}\n" +
+		"  jwks:\n    keys:\n    - {kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}\n" +
+		"- client_id: far\n  token_endpoint_auth_method: private_key_jwt\n  jwks_uri: https://far.example/jwks\n" +
+		"insecure:\n  fetch_hosts: [\"far.example:443\"]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := settings.Load(flags(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	robot, far := s.Clients[0], s.Clients[1]
+	if got := string(robot.JWKS); got != `{"keys":[{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}` {
+		t.Errorf("the keys are %s", got)
+	}
+	if robot.TokenEndpointAuthMethod != storage.AuthMethodPrivateKey || robot.TokenEndpointAuthSigningAlg != "EdDSA" || !robot.Insecure.AssertionForTokenEndpoint {
+		t.Errorf("read as %+v", robot)
+	}
+	if far.JWKSURI != "https://far.example/jwks" || len(s.Insecure.FetchHosts) != 1 {
+		t.Errorf("read as %+v, %v", far, s.Insecure)
+	}
+}
+
 func TestAProblemInAnotherFileNamesThatFile(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{"idp.yaml": "users: users.yaml\n", "users.yaml": "- username: alice\n- username: bob\n  pasword: x\n"} {

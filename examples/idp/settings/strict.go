@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -40,6 +41,8 @@ func (r *reader) read(path string, node *yaml.Node, into reflect.Value) {
 		return
 	}
 	switch value := into.Elem(); {
+	case value.Type() == reflect.TypeFor[json.RawMessage]():
+		r.note(path, node, readJSON(node, value))
 	case value.Kind() == reflect.Struct:
 		r.readStruct(path, node, value)
 	case value.Kind() == reflect.Slice:
@@ -59,6 +62,20 @@ func (r *reader) read(path string, node *yaml.Node, into reflect.Value) {
 	default:
 		r.note(path, node, readScalar(node, into))
 	}
+}
+
+// readJSON keeps a value as it is, whatever it holds: the keys of a client.
+func readJSON(node *yaml.Node, into reflect.Value) error {
+	var held any
+	if err := node.Decode(&held); err != nil {
+		return wrong(shown(node), "write it as JSON or YAML")
+	}
+	body, err := json.Marshal(held)
+	if err != nil {
+		return wrong(shown(node), "write what JSON can hold")
+	}
+	into.SetBytes(body)
+	return nil
 }
 
 func readScalar(node *yaml.Node, into reflect.Value) error {
