@@ -144,7 +144,7 @@ func (h *Handlers) checkLogout(r *http.Request, params url.Values) (*farewell, *
 	}
 	if !slices.Contains(f.client.PostLogoutRedirectURIs, to) {
 		e := badRequest("post_logout_redirect_uri_mismatch", "The post_logout_redirect_uri is not registered for this client.")
-		e.Detail = fmt.Sprintf("received %s, registered %v", to, f.client.PostLogoutRedirectURIs)
+		e.Detail = fmt.Sprintf("received %q, registered %q", clipped(to, 200), f.client.PostLogoutRedirectURIs)
 		e.Setting = "Client.PostLogoutRedirectURIs"
 		return nil, e
 	}
