@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -237,7 +236,7 @@ func (h *Handlers) approve(ctx context.Context, a *engine.Authorization, s Subje
 		return nil, e
 	}
 	if answer == nil {
-		return nil, fmt.Errorf("handlers: the engine gave no answer")
+		return nil, errors.New("handlers: the engine gave no answer")
 	}
 	return answer, nil
 }

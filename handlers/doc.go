@@ -3,8 +3,8 @@
 //
 // A host gives the server hooks. They have three shapes: Login and Consent decide
 // and complete an Interaction explicitly; Claims shapes what tokens say and may
-// veto; an Event handler observes what is already durable. No hook runs while a
-// commit is open.
+// veto, a Grant says whom tokens are about; an Event handler observes what is already
+// durable. No hook runs while a commit is open.
 //
 // An interaction is an authorize request while a person is busy with it. Every
 // arrow that changes it is one commit, together with the session and the grant:

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -59,10 +58,10 @@ func exchangeOf(ctx context.Context) *exchange {
 
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+	odd := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 	}
-	if id != "" && len(id) <= 64 && strings.TrimFunc(id, plain) == "" && !strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
+	if id != "" && len(id) <= 64 && !strings.ContainsFunc(id, odd) {
 		return id
 	}
 	return strings.ToLower(rand.Text()[:16])
@@ -100,7 +99,12 @@ func (b *response) reset() {
 }
 
 func (b *response) send(w http.ResponseWriter, r *http.Request) {
-	maps.Copy(w.Header(), b.header)
+	for name, values := range b.header {
+		if name == "Set-Cookie" || name == "Vary" { // what stands before us may have some of its own
+			values = append(w.Header()[name], values...)
+		}
+		w.Header()[name] = values
+	}
 	if !b.written() {
 		b.status = http.StatusOK
 	}

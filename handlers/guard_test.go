@@ -258,3 +258,24 @@ func TestSigningOutTwiceWritesOnce(t *testing.T) {
 		}
 	}
 }
+
+// A session middleware of the host may have set its cookie before we set ours.
+func TestHeadersOfTheHostStay(t *testing.T) {
+	w := newWorld(t, options{})
+	rec := httptest.NewRecorder()
+	http.SetCookie(rec, &http.Cookie{Name: "host", Value: "1"})
+	rec.Header().Set("Vary", "Accept-Encoding")
+	r := httptest.NewRequest(http.MethodGet, w.absolute(w.authorize("notes")), nil)
+	w.h.Authorize(rec, r)
+	if got := rec.Result().Cookies(); len(got) != 2 || got[0].Name != "host" {
+		t.Errorf("the cookies are %v", got)
+	}
+	rec.Header().Del("Set-Cookie")
+	r = httptest.NewRequest(http.MethodOptions, w.url+"/oauth/token", nil)
+	r.Header.Set("Origin", "https://spa.example")
+	r.Header.Set("Access-Control-Request-Method", "POST")
+	w.h.Token(rec, r)
+	if got := rec.Header().Values("Vary"); len(got) != 2 {
+		t.Errorf("Vary is %q", got)
+	}
+}

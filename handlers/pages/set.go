@@ -32,7 +32,7 @@ type Set struct {
 type Asset struct {
 	Type string // media type
 	Body []byte
-	Tag  string // for ETag; without quotes
+	Tag  string // changes with the body
 }
 
 const (

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -142,7 +141,7 @@ func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	}
 	state := rand.Text()
 	clear(s.leaving)
-	s.leaving[state] = departure{refresh: s.account.token.RefreshToken, began: time.Now()}
+	s.leaving[state] = s.account.token.RefreshToken
 	query := url.Values{
 		"id_token_hint": {s.account.idToken}, "client_id": {client.oauth.ClientID},
 		"post_logout_redirect_uri": {SignedOutURI(a.config.Base)}, "state": {state},
@@ -169,14 +168,14 @@ func (a *App) signedOut(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := r.URL.Query().Get("state")
-	d, known := s.leaving[state]
+	refresh, known := s.leaving[state]
 	delete(s.leaving, state)
 	if !known {
 		return
 	}
 	page.Provider = true
 	page.Result = &result{Title: "The provider sent you back", Lines: []string{"It returned the state that this application gave it"}}
-	if d.refresh == "" {
+	if refresh == "" {
 		return
 	}
 	ctx, client, err := a.relying(r.Context())
@@ -184,7 +183,7 @@ func (a *App) signedOut(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var refused *oauth2.RetrieveError
-	switch _, err := client.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: d.refresh}).Token(); {
+	switch _, err := client.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token(); {
 	case errors.As(err, &refused):
 		page.Result.Lines = append(page.Result.Lines, "The refresh token from before is refused: "+refused.ErrorCode)
 	case err == nil:

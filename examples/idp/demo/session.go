@@ -22,9 +22,9 @@ const (
 type session struct {
 	mu      sync.Mutex // held for a request
 	flows   map[string]flow
-	account *account // nil: not signed in
-	leaving map[string]departure
-	result  *result // to be shown once
+	account *account          // nil: not signed in
+	leaving map[string]string // refresh tokens of a sign-out under way, by its state
+	result  *result           // to be shown once
 	used    time.Time
 }
 
@@ -39,12 +39,6 @@ type account struct {
 	token   *oauth2.Token
 	idToken string
 	claims  map[string]any // verified
-}
-
-// departure is a sign-out under way, by its state.
-type departure struct {
-	refresh string
-	began   time.Time
 }
 
 // result tells what came of something that was tried.
@@ -77,19 +71,11 @@ func (s *sessions) of(r *http.Request) *session {
 
 // begin makes a session and returns the value of its cookie.
 func (s *sessions) begin() (*session, string) {
-	made := &session{flows: map[string]flow{}, leaving: map[string]departure{}, used: time.Now()}
+	made := &session{flows: map[string]flow{}, leaving: map[string]string{}, used: time.Now()}
 	id := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.all) >= sessionMax {
-		oldest := ""
-		for id, one := range s.all {
-			if oldest == "" || one.used.Before(s.all[oldest].used) {
-				oldest = id
-			}
-		}
-		delete(s.all, oldest)
-	}
+	makeRoom(s.all, sessionMax, func(one *session) time.Time { return one.used })
 	s.all[id] = made
 	return made, id
 }
@@ -109,15 +95,7 @@ func (s *sessions) renew(r *http.Request, one *session) string {
 
 // start notes a sign-in under way, in place of the oldest when there are many.
 func (s *session) start(state string, f flow) {
-	for len(s.flows) >= maxFlows {
-		oldest := ""
-		for state, one := range s.flows {
-			if oldest == "" || one.began.Before(s.flows[oldest].began) {
-				oldest = state
-			}
-		}
-		delete(s.flows, oldest)
-	}
+	makeRoom(s.flows, maxFlows, func(one flow) time.Time { return one.began })
 	s.flows[state] = f
 }
 
@@ -126,4 +104,17 @@ func (s *session) finish(state string) (flow, bool) {
 	f, ok := s.flows[state]
 	delete(s.flows, state)
 	return f, ok && time.Since(f.began) < flowLife
+}
+
+// makeRoom deletes the oldest until one more fits.
+func makeRoom[T any](all map[string]T, most int, at func(T) time.Time) {
+	for len(all) >= most {
+		oldest := ""
+		for id, one := range all {
+			if oldest == "" || at(one).Before(at(all[oldest])) {
+				oldest = id
+			}
+		}
+		delete(all, oldest)
+	}
 }
