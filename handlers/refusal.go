@@ -64,7 +64,7 @@ func (h *Handlers) record(ctx context.Context, e *engine.Error) {
 		attrs = append(attrs, slog.String("err", e.Cause.Error()))
 	}
 	level := slog.LevelInfo
-	if e.Status >= http.StatusInternalServerError || e.Code == "server_error" {
+	if e.Reason != "busy" && (e.Status >= http.StatusInternalServerError || e.Code == "server_error") {
 		level = slog.LevelError
 	}
 	h.log.LogAttrs(ctx, level, "request refused", attrs...)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/hmac"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,7 +94,7 @@ func (s *ClientSecrets) matches(ctx context.Context, c *storage.Client, plain st
 			return s.slow.Check(ctx, secret.Hash, string(plain))
 		})
 		if err != nil {
-			return false, busy(err)
+			return false, err
 		}
 		right = ok || right
 	}
@@ -120,13 +118,5 @@ func (s *ClientSecrets) decoy(ctx context.Context, plain storage.Secret) error {
 	_, err := storage.Memo(ctx, s.store, secretKey{presented: s.keyed(plain)}, func() (bool, error) {
 		return false, s.slow.CheckNone(ctx, string(plain))
 	})
-	return busy(err)
-}
-
-// busy makes too many slow checks a reason to come again, not a failure.
-func busy(err error) error {
-	if errors.Is(err, secrethash.ErrBusy) {
-		return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
-	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -55,9 +56,11 @@ func (e *Error) Anchor() string {
 	return e.Reason
 }
 
-// Error codes, RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 8707 §2.
+// Error codes, RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 8707 §2,
+// RFC 9101 §7.
 const (
 	codeInvalidRequest    = "invalid_request"
+	codeInvalidRequestURI = "invalid_request_uri"
 	codeInvalidClient     = "invalid_client"
 	codeInvalidGrant      = "invalid_grant"
 	codeInvalidScope      = "invalid_scope"
@@ -69,6 +72,14 @@ const (
 	codeUnsupportedType   = "unsupported_response_type"
 	codeServerError       = "server_error"
 	codeUnavailable       = "temporarily_unavailable"
+)
+
+// Error codes of a device that polls, RFC 8628 §3.5.
+const (
+	codeDenied   = "access_denied"
+	codeExpired  = "expired_token"
+	codePending  = "authorization_pending"
+	codeSlowDown = "slow_down"
 )
 
 // refuse makes an Error with the status and challenge that its code has.
@@ -136,6 +147,8 @@ func failure(err error) *Error {
 	var told *Error
 	var theirs *fosite.RFC6749Error
 	switch {
+	case errors.Is(err, secrethash.ErrBusy):
+		return refuse(codeUnavailable, "busy", "Too many secrets are being checked at the moment. Try again shortly.").cause(err)
 	case errors.Is(err, storage.ErrUnavailable):
 		return unavailable(err)
 	case errors.As(err, &told):

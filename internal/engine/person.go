@@ -106,7 +106,23 @@ func wellFormed(form url.Values, twice []string) *Error {
 			return refuse(codeInvalidRequest, "parameter_malformed", "The parameter "+quote(name)+" is not valid UTF-8.")
 		}
 	}
+	for _, name := range []string{"scope", "audience", "resource"} {
+		if n := wordsIn(form[name]); n > maxWords {
+			return refuse(codeInvalidRequest, "parameter_malformed", "The parameter "+name+" has more than 100 values.").detail("it has %d", n)
+		}
+	}
 	return nil
+}
+
+// maxWords bounds what is compared word by word, before anybody has authenticated.
+const maxWords = 100
+
+func wordsIn(values []string) int {
+	n := len(values)
+	for _, v := range values {
+		n += strings.Count(v, " ")
+	}
+	return n
 }
 
 func words(s string) []string {

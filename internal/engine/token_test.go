@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -173,5 +174,21 @@ func TestNewReportsWhatIsMissing(t *testing.T) {
 	config.Grants = []engine.Grant{{Type: "refresh_token", Exchange: func(context.Context, *engine.GrantRequest) (*engine.GrantResult, error) { return nil, nil }}}
 	if _, err := engine.New(config); err == nil {
 		t.Error("a grant type of ours can be replaced")
+	}
+}
+
+// A form full of words must not cost more than it cost to send, least of all before
+// anybody has authenticated.
+func TestTooManyWordsAreRefusedAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	many := strings.TrimSpace(strings.Repeat("scope ", 102))
+	for _, parameter := range []string{"scope", "audience"} {
+		_, refusal := w.Token(t.Context(), engine.TokenRequest{
+			Credentials: engine.Credentials{ClientID: "nobody", Method: "none"},
+			Form:        url.Values{"grant_type": {"client_credentials"}, parameter: {many}},
+		})
+		if refusal == nil || refusal.Reason != "parameter_malformed" {
+			t.Errorf("102 words of %s: %v", parameter, refusal)
+		}
 	}
 }

@@ -66,18 +66,34 @@ func (c *Checker) Check(ctx context.Context, hash, secret string) (bool, error) 
 	if err := Valid(hash); err != nil {
 		return false, err
 	}
+	ok, err := c.compute(ctx, mark, hash, secret)
+	if err != nil || ok {
+		return ok, err
+	}
+	// Who was wrong waits as who guesses at nothing does, or a crowd of guessers would
+	// tell by its answers which names exist.
+	leave, err := c.enter(ctx, c.decoys)
+	if err != nil {
+		return false, err
+	}
+	leave()
+	return false, nil
+}
+
+// compute verifies a secret in its turn.
+func (c *Checker) compute(ctx context.Context, m mark, hash, secret string) (bool, error) {
 	leave, err := c.enter(ctx, c.slots)
 	if err != nil {
 		return false, err
 	}
 	defer leave()
-	if c.right.has(mark) { // somebody found out while we waited
+	if c.right.has(m) { // somebody found out while we waited
 		return true, nil
 	}
 	c.imitate(hash)
 	ok, err := c.verify(ctx, hash, secret)
 	if ok {
-		c.right.add(mark)
+		c.right.add(m)
 	}
 	return ok, err
 }
@@ -146,7 +162,7 @@ func (c *Checker) Hash(ctx context.Context, secret string) (string, error) {
 var ErrBusy = errors.New("secrethash: too many checks are waiting")
 
 // maxWaiting bounds those who wait for each slot.
-const maxWaiting = 16
+const maxWaiting = 64
 
 // enter waits for a turn in slots.
 func (c *Checker) enter(ctx context.Context, slots chan struct{}) (leave func(), err error) {

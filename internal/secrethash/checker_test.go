@@ -149,12 +149,12 @@ func TestGuessersDoNotStarveTheOthers(t *testing.T) {
 	hash := brought(t, "secret", 4)
 	release := make(chan struct{})
 	secrethash.Hold(c, release)
-	results := make(chan error, 100)
+	results := make(chan error, 300)
 	var guessers sync.WaitGroup
-	for range 100 {
+	for range 300 {
 		guessers.Go(func() { results <- c.CheckNone(context.WithoutCancel(t.Context()), "guess") })
 	}
-	for range 100 - 2*16 - 1 { // one works, as many wait as may
+	for range 300 - 2*64 - 1 { // one works, as many wait as may
 		if err := <-results; !errors.Is(err, secrethash.ErrBusy) {
 			t.Fatalf("one guesser too many: %v", err)
 		}
