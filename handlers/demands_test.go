@@ -29,8 +29,8 @@ func TestPromptNone(t *testing.T) {
 	wants("never asked", "notes", "consent_required")
 	wants("a device", "cli", "consent_required")
 	w.advance(10 * time.Minute)
-	wants("too old", "own", "unmet_authentication_requirements", "max_age", "300")
-	wants("max_age 0", "own", "unmet_authentication_requirements", "max_age", "0")
+	wants("too old", "own", "login_required", "max_age", "300")
+	wants("max_age 0", "own", "login_required", "max_age", "0")
 	wants("young enough", "own", "", "max_age", "900")
 }
 

@@ -69,7 +69,12 @@ func TestOneAddressTriesOnlySoMuch(t *testing.T) {
 	for i := range defaultLimit * addressFactor {
 		b.post(place, url.Values{"username": {fmt.Sprint("user", i)}, "password": {"wrong"}}).shows(t, http.StatusUnprocessableEntity)
 	}
-	b.post(place, url.Values{"username": {"another"}, "password": {"wrong"}}).shows(t, http.StatusTooManyRequests)
+	w.advance(30 * time.Second)
+	slowed := b.post(place, url.Values{"username": {"another"}, "password": {"wrong"}})
+	slowed.shows(t, http.StatusTooManyRequests, "Please wait 15 minutes")
+	if got := slowed.Header.Get("Retry-After"); got != "870" {
+		t.Errorf("Retry-After is %s", got)
+	}
 	w.advance(guessWindow)
 	b.post(place, alice()).answer(t, "https://own.example/cb")
 }

@@ -101,8 +101,8 @@ func (h *Handlers) mayTry(r *http.Request, username string) (*attempt, time.Dura
 		}
 		atOnce = 1
 	}
-	if !h.guesses.begin(now, t, atOnce, limit*addressFactor) {
-		return nil, max(t.wait, time.Second), nil
+	if wait := h.guesses.begin(now, t, atOnce, limit*addressFactor); wait > 0 {
+		return nil, max(t.wait, wait), nil
 	}
 	return t, 0, nil
 }
@@ -142,18 +142,22 @@ func (t *attempt) wrong(ctx context.Context) (wait time.Duration, err error) {
 // end must be called when the try is over.
 func (t *attempt) end() { t.h.guesses.end(t.turn) }
 
-func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) bool {
+// begin returns how long to wait, 0 when the try may begin.
+func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if now.Sub(g.since) >= guessWindow || len(g.wrong) > maxAddresses {
 		g.since = now
 		clear(g.wrong)
 	}
-	if g.wrong[t.address] >= perAddress || g.running[t.turn] >= atOnce {
-		return false
+	switch {
+	case g.wrong[t.address] >= perAddress:
+		return g.since.Add(guessWindow).Sub(now)
+	case g.running[t.turn] >= atOnce:
+		return time.Second
 	}
 	g.running[t.turn]++
-	return true
+	return 0
 }
 
 func (g *guesses) end(turn string) {

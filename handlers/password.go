@@ -98,14 +98,21 @@ func (e shownError) Error() string { return string(e) }
 
 func (in *Interaction) slow(w http.ResponseWriter, r *http.Request, username string, wait time.Duration) {
 	in.h.logWrong(r, "login_slowed")
-	seconds := max(1, int((wait+time.Second-1)/time.Second))
-	w.Header().Set("Retry-After", fmt.Sprint(seconds))
-	unit := "seconds"
-	if seconds == 1 {
-		unit = "second"
-	}
-	in.Error = shownError(fmt.Sprintf("There were too many wrong tries. Please wait %d %s, then try again.", seconds, unit))
+	w.Header().Set("Retry-After", retryAfter(wait))
+	in.Error = shownError("There were too many wrong tries. Please wait " + spoken(wait) + ", then try again.")
 	in.loginPage(w, r, http.StatusTooManyRequests, username)
+}
+
+// spoken is a time to wait in words, never less than it is.
+func spoken(wait time.Duration) string {
+	n, unit := max(1, int((wait+time.Second-1)/time.Second)), "second"
+	if n > 120 {
+		n, unit = (n+59)/60, "minute"
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return fmt.Sprint(n, " ", unit)
 }
 
 func (h *Handlers) logWrong(r *http.Request, reason string) {
