@@ -72,7 +72,9 @@ func (s site) metadataPaths() []string {
 // of the issuer. Only exact paths are registered, and what else the host serves is
 // not touched. It is an error when the router stands under a path of its own, or
 // when a route that the host has already would take a request for one of ours;
-// nothing is registered then. Register a catch-all after Mount.
+// nothing is registered then. Register a catch-all after Mount. Middleware of the
+// router runs for these paths too: what asks for a session or a form token of the
+// host's has to let them pass.
 func (s *Server) Mount(r *mux.Router) error {
 	if err := s.config.site.checkRouter(r, s.mounted); err != nil {
 		return err
