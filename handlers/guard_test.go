@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -60,23 +59,6 @@ func TestConsentOfAnOlderEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.get(b.get(w.authorize("notes")).to(t)).shows(t, http.StatusOK, "Allow")
-}
-
-func TestOneAddressTriesOnlySoMuch(t *testing.T) {
-	w := newWorld(t, options{})
-	b := w.browser()
-	place := b.get(w.authorize("own")).to(t) + "?step=login"
-	for i := range defaultLimit * addressFactor {
-		b.post(place, url.Values{"username": {fmt.Sprint("user", i)}, "password": {"wrong"}}).shows(t, http.StatusUnprocessableEntity)
-	}
-	w.advance(30 * time.Second)
-	slowed := b.post(place, url.Values{"username": {"another"}, "password": {"wrong"}})
-	slowed.shows(t, http.StatusTooManyRequests, "Please wait 15 minutes")
-	if got := slowed.Header.Get("Retry-After"); got != "870" {
-		t.Errorf("Retry-After is %s", got)
-	}
-	w.advance(guessWindow)
-	b.post(place, alice()).answer(t, "https://own.example/cb")
 }
 
 func TestHintSpeaksOfOneSession(t *testing.T) {

@@ -1,11 +1,18 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/doorward/doorward/storage"
 )
 
 // Many addresses that guess at one account get no more than one address would, and the
@@ -52,4 +59,123 @@ func TestManyAddressesGuessAtOneAccount(t *testing.T) {
 	w.advance(guessWindow)
 	b.get(w.authorize("own")) // nothing of it lasts
 	b.post(b.get(w.authorize("own")).to(t)+"?step=login", form("right")).answer(t, "https://own.example/cb")
+}
+
+// One address that sent many wrong passwords is slowed down and never closed: many
+// people may stand behind it.
+func TestAnAddressIsSlowedDown(t *testing.T) {
+	w := newWorld(t, options{})
+	known := w.browser()
+	known.signIn("bob")
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	wrong := func(name string) page {
+		return b.post(place, url.Values{"username": {name}, "password": {"wrong"}})
+	}
+	for i := range defaultLimit * addressFactor {
+		if strings.Contains(w.logged(), "many wrong passwords") {
+			t.Fatalf("slowed down after %d", i)
+		}
+		wrong(fmt.Sprint("user", i)).shows(t, http.StatusUnprocessableEntity)
+	}
+	slowed := wrong("another")
+	slowed.shows(t, http.StatusTooManyRequests, "Please wait 2 seconds")
+	if got := slowed.Header.Get("Retry-After"); got != "2" {
+		t.Errorf("Retry-After is %s", got)
+	}
+	// Who signed in before does not stand back, and takes nobody's turn.
+	known.post(known.get(w.authorize("own", "prompt", "login")).to(t)+"?step=login", url.Values{"username": {"bob"}, "password": {"right"}}).answer(t, "https://own.example/cb")
+	for range 3 {
+		w.advance(time.Second)
+		b.post(place, alice()).shows(t, http.StatusTooManyRequests, "Please wait 1 second")
+		w.advance(time.Second)
+		wrong("another").shows(t, http.StatusUnprocessableEntity)
+	}
+	// What was told is true, and right passwords take no turn.
+	w.advance(addressPace)
+	for range 2 {
+		one := w.browser()
+		one.post(one.get(w.authorize("own")).to(t)+"?step=login", alice()).answer(t, "https://own.example/cb")
+	}
+	if n := strings.Count(w.logged(), "many wrong passwords"); n != 1 || strings.Contains(w.logged(), "setting=Proxies") {
+		t.Errorf("the operator is told %d times:\n%s", n, w.logged())
+	}
+	w.advance(guessWindow)
+	for i := range 2 {
+		wrong(fmt.Sprint("later", i)).shows(t, http.StatusUnprocessableEntity)
+	}
+}
+
+func TestAProxyThatIsNotListedIsTold(t *testing.T) {
+	w := newWorld(t, options{})
+	w.h.config.LoginLimit = 1
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	for i := range addressFactor {
+		r, err := http.NewRequest(http.MethodPost, w.absolute(place), strings.NewReader(url.Values{"username": {fmt.Sprint("user", i)}, "password": {"wrong"}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Forwarded-For", "192.0.2.7")
+		b.send(r).shows(t, http.StatusUnprocessableEntity)
+	}
+	if !strings.Contains(w.logged(), "setting=Proxies") {
+		t.Errorf("nothing is said of the proxy:\n%s", w.logged())
+	}
+}
+
+// Tries that run count, or many at once pass the limit.
+func TestParallelGuessesFromOneAddress(t *testing.T) {
+	hold, ran := make(chan struct{}), atomic.Int64{}
+	w := newWorld(t, options{login: PasswordLogin{Verify: func(context.Context, string, string) (Subject, error) {
+		ran.Add(1)
+		<-hold
+		return Subject{}, ErrWrongPassword
+	}}})
+	w.h.config.LoginLimit = 1
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	var all sync.WaitGroup
+	var refused atomic.Int64
+	for i := range 3 * addressFactor {
+		all.Go(func() {
+			got := b.post(place, url.Values{"username": {fmt.Sprint("user", i)}, "password": {"wrong"}})
+			if got.StatusCode == http.StatusTooManyRequests && refused.Add(1) == 2*addressFactor {
+				close(hold)
+			}
+		})
+	}
+	time.AfterFunc(10*time.Second, func() {
+		if refused.Load() < 2*addressFactor {
+			close(hold)
+		}
+	})
+	all.Wait()
+	if n := ran.Load(); n != addressFactor {
+		t.Errorf("%d passwords were tried, %d are the limit", n, addressFactor)
+	}
+}
+
+// An account with two names has one limit.
+func TestAllNamesOfAnAccountCountTogether(t *testing.T) {
+	w := newWorld(t, options{login: PasswordLogin{Verify: verifyAlice, Account: func(_ context.Context, username string) (string, error) {
+		switch username {
+		case "alice@example.com":
+			return "Alice", nil
+		case "down":
+			return "", storage.ErrUnavailable
+		}
+		return username, nil
+	}}})
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	for i := range defaultLimit + 1 {
+		name := []string{"alice", "alice@example.com"}[i%2]
+		b.post(place, url.Values{"username": {name}, "password": {"wrong"}}).shows(t, http.StatusUnprocessableEntity)
+	}
+	for _, name := range []string{"alice", "alice@example.com"} {
+		b.post(place, url.Values{"username": {name}, "password": {"right"}}).shows(t, http.StatusTooManyRequests, `value="`+name+`"`)
+	}
+	b.post(place, url.Values{"username": {"down"}, "password": {"right"}}).shows(t, http.StatusServiceUnavailable)
 }

@@ -27,6 +27,12 @@ type PasswordLogin struct {
 	// ErrWrongPassword. It should take equally long for a name that is unknown.
 	// Any other error is answered with 503. Required.
 	Verify func(ctx context.Context, username, password string) (Subject, error)
+
+	// Account returns the one name of the account that a typed name leads to, and the
+	// typed name itself when it leads to none, so that wrong passwords count together
+	// for an account with several names, as a username and an e-mail address. An error
+	// is answered with 503. Optional: nil counts each name by itself.
+	Account func(ctx context.Context, username string) (string, error)
 }
 
 // ServeLogin shows the page and judges what was sent.
@@ -52,7 +58,15 @@ func (p PasswordLogin) ServeLogin(w http.ResponseWriter, r *http.Request, in *In
 }
 
 func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interaction, username, password string) {
-	attempt, wait, err := in.h.mayTry(r, username)
+	account := username
+	if p.Account != nil {
+		var err error
+		if account, err = p.Account(r.Context(), username); err != nil {
+			in.Fail(w, r, err)
+			return
+		}
+	}
+	attempt, wait, err := in.h.mayTry(r, account)
 	if err != nil {
 		in.Fail(w, r, err)
 		return
@@ -66,7 +80,7 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 	switch {
 	case errors.Is(err, ErrWrongPassword):
 		in.h.logWrong(r, "wrong_password")
-		wait, err := attempt.wrong(r.Context())
+		wait, err := attempt.wrong(r)
 		if err != nil {
 			in.Fail(w, r, err)
 			return
