@@ -31,6 +31,8 @@ type Offer struct {
 	Scopes []string
 	Grants []string
 	Claims []string // of people, beside those of the protocol itself
+
+	Resources []string // URLs of the APIs that it makes tokens for
 }
 
 // protocolClaims are in ID tokens whatever the Claims hook says, each where there is
@@ -86,6 +88,9 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		if url != "" {
 			doc[name] = url
 		}
+	}
+	if len(offer.Resources) > 0 {
+		doc["protected_resources"] = offer.Resources // RFC 9728 §4
 	}
 	if at.Revoke != "" {
 		doc["revocation_endpoint_auth_methods_supported"] = withNone

@@ -57,6 +57,12 @@ type Config struct {
 	// Empty: the issuer.
 	DefaultAudience string
 
+	// Resources are the APIs that tokens may be meant for. With one or more of them
+	// clients can be registered for these and DefaultAudience alone, the metadata
+	// list those that are URLs, and a client that asks for another one is told
+	// which is the nearest. Empty: each client says for what it wants. RFC 8707
+	Resources []Resource
+
 	// Prefix stands between the issuer's path and the endpoints. Empty: /oauth.
 	// "/" mounts the endpoints directly under the issuer.
 	Prefix string
@@ -93,10 +99,26 @@ type Scope struct {
 	Description string // "Read your notes"; empty: the name is shown
 }
 
+// Resource is an API, as tokens name it.
+type Resource struct {
+	// ID is the aud of its tokens, exactly as it is spelled here: the URL of the
+	// API. Requests may differ in the case of scheme and host, by the default port,
+	// or by leaving out the slash that is the whole path; in nothing else.
+	ID string
+
+	// AccessTokenFormat of its tokens. Empty: what the client is registered for,
+	// opaque if that says nothing. A JWT is for one resource alone.
+	AccessTokenFormat storage.AccessTokenFormat
+
+	// AccessTokenLifetime of its tokens. 0: that of their format, in Lifetimes.
+	AccessTokenLifetime time.Duration
+}
+
 // Lifetimes are how long things live; 0 takes the default.
 type Lifetimes struct {
 	Code            time.Duration // 60 s
-	AccessToken     time.Duration // 1 h
+	AccessToken     time.Duration // 1 h, when it is opaque
+	JWTAccessToken  time.Duration // 10 min: an API that verifies it alone does not see that it was revoked
 	IDToken         time.Duration // 1 h
 	RefreshIdle     time.Duration // 30 days without use
 	RefreshAbsolute time.Duration // 90 days in all

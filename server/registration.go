@@ -79,6 +79,7 @@ const (
 type registrar struct {
 	grants     []grantType
 	scopes     []string
+	audiences  []string // nil: any
 	algorithms []string // of ID tokens
 	now        func() time.Time
 }
@@ -99,12 +100,7 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	g.judgeScopes(c, found)
 	judgeRedirects(c, found)
 	judgePresentation(c, found)
-	for i, a := range c.Audiences {
-		judgeAudience(index("audiences", i), a, found)
-	}
-	for i, a := range c.Introspects {
-		judgeAudience(index("introspects", i), a, found)
-	}
+	g.judgeResources(c, found)
 	if alg := c.IDTokenSignedResponseAlg; alg != "" && !slices.Contains(g.algorithms, alg) {
 		found.add("id_token_signed_response_alg", quoted(alg), "write one of %s, or add it to Config.Keys.Algorithms", strings.Join(g.algorithms, ", "))
 	}

@@ -56,11 +56,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	r.resolveLifetimes(found)
 	r.resolveRefresh(found)
 	r.resolveKeys(found)
-	if r.DefaultAudience == "" {
-		r.DefaultAudience = c.Issuer
-	} else {
-		judgeAudience("DefaultAudience", r.DefaultAudience, found)
-	}
+	r.resolveResources(found)
 	if r.Limits.Logins < 0 {
 		found.add("Limits.Logins", fmt.Sprint(r.Limits.Logins), "write the number of wrong passwords that are taken, or 0 for 10")
 	}
@@ -90,7 +86,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	}
 	judgeGrantTypes(c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
-	r.registrar = registrar{grants: grantTypes(r.Grants), scopes: r.scopeNames(), algorithms: r.Keys.Algorithms, now: now}
+	r.registrar = registrar{grants: grantTypes(r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, now: now}
 	r.resolveClients(found)
 	return r, found
 }
@@ -177,6 +173,7 @@ func (r *resolvedConfig) resolveLifetimes(found *problems) {
 	}{
 		{"Code", &l.Code, time.Minute, 10 * time.Minute}, // RFC 6749 §4.1.2
 		{"AccessToken", &l.AccessToken, time.Hour, 7 * day},
+		{"JWTAccessToken", &l.JWTAccessToken, 10 * time.Minute, longestJWT},
 		{"IDToken", &l.IDToken, time.Hour, 7 * day},
 		{"RefreshAbsolute", &l.RefreshAbsolute, 90 * day, 10 * year},
 		{"RefreshIdle", &l.RefreshIdle, min(30*day, cmp.Or(l.RefreshAbsolute, 90*day)), 10 * year},

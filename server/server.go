@@ -81,7 +81,7 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 	c := s.config
 	s.keys, err = keyring.Open(ctx, s.store, keyring.Options{
 		Algorithms: c.Keys.Algorithms, Rotation: c.Keys.Rotation, CacheTime: c.Keys.CacheTime,
-		TokenLife: max(c.Lifetimes.IDToken, c.Lifetimes.AccessToken), Logger: s.log,
+		TokenLife: c.longestSigned(), Logger: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("server: open the signing keys: %w", err)
@@ -95,9 +95,9 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
 		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots}),
-		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience,
+		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, Resources: c.engineResources(),
 		Lifetimes: engine.Lifetimes{
-			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, IDToken: c.Lifetimes.IDToken,
+			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
 			Session: c.Lifetimes.SessionAbsolute,
 		},

@@ -56,6 +56,10 @@ type Client struct {
 	// it may introspect tokens meant for them. RFC 7662 §4
 	Introspects []string `json:"introspects,omitempty"`
 
+	// AccessTokenFormat is opaque (also when empty) or jwt. A resource of the server
+	// that has a format of its own comes before it.
+	AccessTokenFormat AccessTokenFormat `json:"access_token_format,omitempty"`
+
 	// IDTokenSignedResponseAlg is RS256 (also when empty), ES256 or EdDSA.
 	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty"`
 
@@ -131,6 +135,18 @@ const (
 	RefreshUntilUsed RefreshPolicy = "until-used"
 	// RefreshNone does not rotate. For confidential clients only.
 	RefreshNone RefreshPolicy = "none"
+)
+
+// AccessTokenFormat says of what kind access tokens are.
+type AccessTokenFormat string
+
+const (
+	// AccessTokenOpaque tells nothing to whom it is shown: the server is asked, and a
+	// revoked one ends at once. RFC 7662
+	AccessTokenOpaque AccessTokenFormat = "opaque"
+	// AccessTokenJWT is verified by the keys of the server, without a request; where
+	// that is done, a revoked one works until it expires. RFC 9068
+	AccessTokenJWT AccessTokenFormat = "jwt"
 )
 
 // TokenEndpointAuthMethods that are no secret. RFC 7591 §2, OpenID Connect Core §9

@@ -35,6 +35,25 @@ func (e *Engine) Access(ctx context.Context, token string) (*Access, *Error) {
 }
 
 func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
+	t, err := e.findAccess(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	g, reason, err := e.tokenStanding(ctx, t, isJWT(token))
+	if err != nil || reason != "" {
+		return nil, orError(err, errAccess(reason).detail("a token of grant %q, client %s", t.Grant, quote(t.ClientID)))
+	}
+	return &Access{
+		Subject: t.Subject, ClientID: t.ClientID, SessionID: g.SessionID, Grant: t.Grant, Org: g.Org,
+		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
+	}, nil
+}
+
+// findAccess returns an access token that was issued here and has not ended.
+func (e *Engine) findAccess(ctx context.Context, token string) (*storage.AccessToken, error) {
+	if isJWT(token) {
+		return e.readAccessJWT(ctx, token)
+	}
 	key, ok := opaque.TokenKey(accessPrefix, token)
 	if !ok {
 		return nil, errAccess("token_unknown").detail("it does not have the form of an access token of this server")
@@ -43,48 +62,47 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errAccess("token_unknown").detail("it was never issued, has ended or was revoked")
 	}
-	if err != nil {
-		return nil, err
-	}
-	org, reason, err := e.tokenStanding(ctx, t)
-	if err != nil || reason != "" {
-		return nil, orError(err, errAccess(reason).detail("a token of grant %q, client %s", t.Grant, quote(t.ClientID)))
-	}
-	return &Access{
-		Subject: t.Subject, ClientID: t.ClientID, SessionID: t.Session, Grant: t.Grant, Org: org,
-		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
-	}, nil
+	return t, err
 }
 
-// tokenStanding says why an access token is valid no more, or "". Everything that
-// it depends on is read in one round trip, in one snapshot.
-func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken) (org, reason string, err error) {
+// tokenStanding returns the grant of an access token, an empty one when it has none,
+// and says why the token is valid no more, or "". What it depends on is read in one
+// round trip, in one snapshot, but for the session of a JWT, which its grant tells.
+func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, signed bool) (g *storage.Grant, reason string, err error) {
 	refs := append(e.epochRefs(t.Subject, t.ClientID, t.Session), e.clients.Ref(t.ClientID), e.grants.Ref(t.Grant))
+	if signed {
+		refs = append(refs, e.revoked.Ref(t.Key))
+	}
 	if err := e.store.Load(ctx, refs...); err != nil {
-		return "", "", err
+		return nil, "", err
+	}
+	if signed { // an opaque one that was revoked is not there any more
+		if _, err := e.revoked.Get(ctx, t.Key); !errors.Is(err, storage.ErrNotFound) {
+			return nil, "token_revoked", err
+		}
 	}
 	c, err := e.client(ctx, t.ClientID)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return "", "client_unknown", nil
+		return nil, "client_unknown", nil
 	case err != nil:
-		return "", "", err
+		return nil, "", err
 	case c.Incarnation != t.Incarnation:
-		return "", "client_replaced", nil
+		return nil, "client_replaced", nil
 	case c.Disabled:
-		return "", "client_disabled", nil
+		return nil, "client_disabled", nil
 	case t.Grant == "":
-		return "", "", nil
+		return &storage.Grant{}, "", nil
 	}
-	g, err := e.grants.Get(ctx, t.Grant)
+	g, err = e.grants.Get(ctx, t.Grant)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
-		return "", "grant_ended", nil
+		return nil, "grant_ended", nil
 	case err != nil:
-		return "", "", err
+		return nil, "", err
 	}
 	reason, err = e.standing(ctx, g, c)
-	return g.Org, reason, err
+	return g, reason, err
 }
 
 func (e *Engine) epochRefs(subject, clientID, sessionID string) []storage.Ref {

@@ -204,7 +204,7 @@ func (e *Engine) readAccess(a *Authorization, form url.Values) (err *Error) {
 	if form.Get("redirect_uri") == "" && has(a.Scopes, scopeOpenID) { // by default
 		return missing("redirect_uri").detail("OpenID Connect requests name it")
 	}
-	a.Audience, err = target(form, e.audiences(a.Client))
+	a.Audience, err = e.target(form, e.audiences(a.Client))
 	return err
 }
 

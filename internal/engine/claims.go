@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/doorward/doorward/storage"
 )
@@ -61,7 +62,7 @@ func (e *Engine) allowed(ctx context.Context, given map[string]any) map[string]a
 	kept := make(map[string]any, len(given))
 	var left []string
 	for name, value := range given {
-		if slices.Contains(protected(), name) {
+		if isProtected(name) {
 			left = append(left, name)
 		} else {
 			kept[name] = value
@@ -74,12 +75,19 @@ func (e *Engine) allowed(ctx context.Context, given map[string]any) map[string]a
 	return kept
 }
 
-// protected are the names of claims that no hook may set. RFC 7519 §4.1, RFC 7662
+// isProtected says that no hook may set a claim of this name, nor one that differs in
+// case alone: there are parsers that take it for the same.
+func isProtected(name string) bool {
+	return slices.ContainsFunc(protected(), func(p string) bool { return strings.EqualFold(p, name) })
+}
+
+// protected are the names of claims that the protocol owns. RFC 7519 §4.1, RFC 7662
 // §2.2, OpenID Connect Core §2
 func protected() []string {
 	return []string{
 		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash",
 		"s_hash", "sid", "client_id", "scope", "active", "token_type", "username", "cnf", "act", "events", "typ",
+		claimGrant, claimIncarnation,
 	}
 }
 

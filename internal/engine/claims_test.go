@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -55,7 +56,7 @@ func TestClaims(t *testing.T) {
 	}
 	a, refusal := w.Access(t.Context(), tokens.AccessToken)
 	w.fine(refusal)
-	if diff := cmp.Diff(map[string]any{"only_access": 3.0}, a.Claims); diff != "" {
+	if diff := cmp.Diff(map[string]any{"only_access": json.Number("3")}, a.Claims); diff != "" {
 		t.Errorf("the access token's claims differ:\n%s", diff)
 	}
 	if a.Org != "acme" {

@@ -28,7 +28,7 @@ func (e *Engine) clientCredentials(_ context.Context, c *storage.Client, form ur
 	if refusal != nil {
 		return nil, refusal
 	}
-	audience, refusal := target(form, e.audiences(c))
+	audience, refusal := e.target(form, e.audiences(c))
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -77,7 +77,7 @@ func (e *Engine) redeem(ctx context.Context, c *storage.Client, form url.Values)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if audience, refusal = target(form, audience); refusal != nil {
+	if audience, refusal = e.target(form, audience); refusal != nil {
 		return nil, refusal
 	}
 	return e.redeemed(&issuance{client: c, grant: g, scopes: scopes, audience: audience, nonce: g.Nonce, event: EventTokenIssued}, now), nil

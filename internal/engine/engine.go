@@ -8,6 +8,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,8 +36,9 @@ type Config struct {
 	// Secrets checks a client's secret against its hashes.
 	Secrets *ClientSecrets
 
-	Scopes          []string // what the server knows; openid and offline_access are added by server
-	DefaultAudience string   // the aud of a token when nothing else says
+	Scopes          []string   // what the server knows; openid and offline_access are added by server
+	DefaultAudience string     // the aud of a token when nothing else says
+	Resources       []Resource // what the server knows more of. Optional
 	Lifetimes       Lifetimes
 	Refresh         RefreshRules
 
@@ -59,7 +61,8 @@ type Config struct {
 // Lifetimes are how long things live.
 type Lifetimes struct {
 	Code            time.Duration
-	AccessToken     time.Duration
+	AccessToken     time.Duration // opaque
+	JWTAccessToken  time.Duration // 0: 10 minutes
 	IDToken         time.Duration
 	RefreshIdle     time.Duration
 	RefreshAbsolute time.Duration
@@ -80,10 +83,13 @@ type Engine struct {
 	log      *slog.Logger
 	grants   *storage.Collection[storage.Grant]
 	tokens   *storage.Collection[storage.AccessToken]
+	revoked  *storage.Collection[revokedJWT]
 	clients  *storage.Collection[storage.Client]
 	consents *storage.Collection[storage.Consent]
 	epochs   *storage.Epochs
 	methods  map[string]authenticator
+
+	resources map[string]Resource // by their canonical form
 
 	assertions *storage.Collection[usedAssertion]
 	keySets    *outbound.Cache[jws.Keys]
@@ -97,9 +103,10 @@ func New(c Config) (*Engine, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	c.Lifetimes.JWTAccessToken = cmp.Or(c.Lifetimes.JWTAccessToken, 10*time.Minute)
 	e := &Engine{
 		config: c, store: c.Store, log: c.Logger,
-		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store),
+		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store), revoked: revokedJWTs(c.Store),
 		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
 	}
 	if c.Fetch == nil {
@@ -111,6 +118,10 @@ func New(c Config) (*Engine, error) {
 		methodBasic:                  presentedSecret{c.Secrets},
 		methodPost:                   presentedSecret{c.Secrets},
 		storage.AuthMethodPrivateKey: signedAssertion{e},
+	}
+	e.resources = map[string]Resource{}
+	for _, r := range c.Resources {
+		e.resources[canonical(r.ID)] = r
 	}
 	e.handlers = map[string]*tokenHandler{}
 	for _, h := range []*tokenHandler{

@@ -49,7 +49,7 @@ func (e *Engine) further(g Grant) decide {
 				return nil, refusal
 			}
 		}
-		if r.Audience, refusal = target(form, e.audiences(c)); refusal != nil {
+		if r.Audience, refusal = e.target(form, e.audiences(c)); refusal != nil {
 			return nil, refusal
 		}
 		result, err := storage.Memo(ctx, e.store, exchangeKey{}, func() (*GrantResult, error) { return e.exchange(ctx, g, r) })

@@ -29,9 +29,13 @@ type issuance struct {
 	keep func(ctx context.Context) error
 }
 
-// issue writes the access token and makes the answer. The Claims hook may still
+// issue makes the access token and the answer. The Claims hook may still
 // veto, in which case nothing was written.
 func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error) {
+	signed, life, refusal := e.accessForm(i.client, i.audience)
+	if refusal != nil {
+		return nil, refusal
+	}
 	var told claims
 	if i.grant != nil {
 		var err error
@@ -44,12 +48,12 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 			return nil, err
 		}
 	}
-	token, err := e.insertAccess(ctx, i, told.accessToken)
+	token, err := e.makeAccess(ctx, i, told.accessToken, signed, life)
 	if err != nil {
 		return nil, err
 	}
 	response := &TokenResponse{
-		AccessToken: token, TokenType: tokenType, ExpiresIn: e.config.Lifetimes.AccessToken,
+		AccessToken: token, TokenType: tokenType, ExpiresIn: life,
 		RefreshToken: i.refresh, Scopes: i.scopes, Extra: i.extra,
 	}
 	if i.grant != nil && has(i.scopes, scopeOpenID) {
@@ -61,20 +65,24 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 	return response, nil
 }
 
-// insertAccess writes an access token. Its record is new, so it never conflicts;
-// whether it is valid is judged by its grant at every use.
-func (e *Engine) insertAccess(ctx context.Context, i *issuance, shown map[string]any) (string, error) {
+// makeAccess makes an access token: a JWT, or one that is written. Its record is new,
+// so it never conflicts; whether it is valid is judged by its grant at every use.
+func (e *Engine) makeAccess(ctx context.Context, i *issuance, shown map[string]any, signed bool, life time.Duration) (string, error) {
 	now := e.store.Now()
+	record := &storage.AccessToken{
+		Grant: i.grantID(), ClientID: i.client.ID, Subject: i.subject(),
+		Scopes: i.scopes, Audience: i.audience, Claims: shown,
+		Incarnation: i.client.Incarnation, IssuedAt: now, ExpiresAt: now.Add(life),
+	}
+	if signed {
+		return e.signAccess(ctx, record, i.grant)
+	}
 	token := opaque.NewToken(accessPrefix, now)
 	key, ok := opaque.TokenKey(accessPrefix, token)
 	if !ok {
 		return "", broken("internal", nil).detail("a new access token has no key")
 	}
-	record := &storage.AccessToken{
-		Key: key, Grant: i.grantID(), ClientID: i.client.ID, Subject: i.subject(),
-		Scopes: i.scopes, Audience: i.audience, Claims: shown,
-		Incarnation: i.client.Incarnation, IssuedAt: now, ExpiresAt: now.Add(e.config.Lifetimes.AccessToken),
-	}
+	record.Key = key
 	if i.grant != nil {
 		record.Session = i.grant.SessionID
 	}
@@ -105,7 +113,7 @@ func (i *issuance) claimsRequest() *ClaimsRequest {
 
 // endOfGrant returns how long a grant is kept whose last token can be issued until end.
 func (e *Engine) endOfGrant(end time.Time) time.Time {
-	return end.Add(e.config.Lifetimes.AccessToken + grantMargin)
+	return end.Add(e.longestAccess() + grantMargin)
 }
 
 // grantMargin is how much longer a grant is kept than anything of it lives, so that

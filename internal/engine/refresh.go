@@ -103,7 +103,7 @@ func (e *Engine) narrowed(c *storage.Client, g *storage.Grant, form url.Values) 
 	if len(asked) > 0 {
 		scopes = asked
 	}
-	audience, refusal = target(form, audience)
+	audience, refusal = e.target(form, audience)
 	return scopes, audience, refusal
 }
 

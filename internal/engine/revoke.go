@@ -9,7 +9,8 @@ import (
 
 // Revoke ends a token of the client, RFC 7009: an access token alone, with a
 // refresh token the whole grant. Unknown tokens and those of others are no error,
-// and nothing happens to them. nil means that the end is durable.
+// and nothing happens to them. nil means that the end is durable; who verifies a JWT
+// by its signature alone learns of it when the token expires.
 func (e *Engine) Revoke(ctx context.Context, c Credentials, token, hint string) *Error {
 	return failure(e.guarded(ctx, "revoke", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
@@ -25,6 +26,9 @@ func (e *Engine) Revoke(ctx context.Context, c Credentials, token, hint string) 
 			}
 			if key, ok := accessKey(token); ok {
 				return e.revokeAccess(ctx, client, key)
+			}
+			if isJWT(token) {
+				return e.revokeJWT(ctx, client, token)
 			}
 			return nil
 		})

@@ -90,10 +90,7 @@ func newWorld(t testing.TB, change func(*engine.Config)) *world {
 	var err error
 	w.store, err = storage.Open(t.Context(), w.backend, storage.Options{Namespace: issuer, Clock: w.now})
 	must(t, err)
-	w.keys, err = keyring.Open(t.Context(), w.store, keyring.Options{
-		Algorithms: []string{"ES256", "EdDSA"}, Rotation: 90 * 24 * time.Hour, CacheTime: time.Hour, TokenLife: time.Hour,
-	})
-	must(t, err)
+	w.keys = w.ring("ES256", "EdDSA")
 	w.secrets = engine.NewClientSecrets(w.store, secrethash.NewChecker(1))
 	w.clients, w.grants = storage.Clients(w.store), storage.Grants(w.store)
 	w.config = engine.Config{
@@ -119,6 +116,16 @@ func newWorld(t testing.TB, change func(*engine.Config)) *world {
 	w.backend.gets.Store(0)
 	w.backend.applies.Store(0)
 	return w
+}
+
+// ring opens the signing keys of the store.
+func (w *world) ring(algorithms ...string) *keyring.Ring {
+	w.t.Helper()
+	keys, err := keyring.Open(w.t.Context(), w.store, keyring.Options{
+		Algorithms: algorithms, Rotation: 90 * 24 * time.Hour, CacheTime: time.Hour, TokenLife: time.Hour,
+	})
+	must(w.t, err)
+	return keys
 }
 
 // publicClient and webClient are the clients of most tests.
