@@ -266,3 +266,34 @@ func TestHeadersOfTheHostStay(t *testing.T) {
 		t.Errorf("Vary is %q", got)
 	}
 }
+
+// Two different clicks at once: whoever is told to be signed out is.
+func TestSigningOutBesideStaying(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	b.signIn("alice")
+	place := b.get("/oauth/logout").to(t)
+	for range 2 { // a double click
+		b.post(place+"?step=logout", decide("stay")).shows(t, http.StatusOK, "You are still signed in")
+	}
+	b.get(w.authorize("own", "prompt", "none")).answer(t, "https://own.example/cb")
+	sessions, _, err := w.h.sessions.List(t.Context(), storage.IndexSubject, w.store.SubjectKey("sub-alice"), storage.Page{})
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("the sessions are %v, %v", sessions, err)
+	}
+	p, err := w.h.session(t.Context(), sessions[0].Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, e := w.h.load(t.Context(), lastElement(place))
+	if e != nil {
+		t.Fatal(e)
+	}
+	// This one had read the interaction before the other closed it.
+	if e := w.h.endLogout(newResponse(), httptest.NewRequest(http.MethodPost, "/", nil), &resumed{record: rec, id: lastElement(place)}, p, &farewell{}, true); e != nil {
+		t.Fatal(e)
+	}
+	if p, err := w.h.session(t.Context(), sessions[0].Key); err != nil || !p.nobody() {
+		t.Errorf("the session goes on: %+v, %v", p, err)
+	}
+}

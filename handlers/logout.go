@@ -205,12 +205,11 @@ func (h *Handlers) storeLogout(ctx context.Context, at *resumed, p present, sign
 		if err != nil {
 			return err
 		}
-		if rec.Step == stepDone {
-			return nil
-		}
-		rec.Step = stepDone
-		if err := h.records.Put(ctx, rec); err != nil {
-			return err
+		if rec.Step != stepDone {
+			rec.Step = stepDone
+			if err := h.records.Put(ctx, rec); err != nil {
+				return err
+			}
 		}
 	}
 	if !signOut {
