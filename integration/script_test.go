@@ -20,6 +20,7 @@ import (
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
 //	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10]
+//	       [resources=URL,URL:jwt,..]  with these, which every client may have tokens for
 //	                           start a provider with the cast of world_test.go
 //	browser NAME               go on in another browser
 //	advance 61s                move the provider's clock
@@ -201,6 +202,7 @@ func (s *scene) startServer(args []string) error {
 			}
 			c.Refresh.Policy = storage.RefreshPolicy(settings.Get("refresh"))
 			c.Limits.Logins = logins
+			listResources(c, settings.Get("resources"))
 		},
 	})
 	if err != nil {
@@ -209,6 +211,21 @@ func (s *scene) startServer(args []string) error {
 	s.browsers, s.pages = map[string]*person{}, map[string]*reply{}
 	s.env("issuer", s.world.issuer)
 	return s.changeBrowser([]string{"first"})
+}
+
+// listResources gives the server resources that every client may have tokens for.
+func listResources(c *server.Config, list string) {
+	for _, r := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		id, signed := strings.CutSuffix(r, ":jwt")
+		one := server.Resource{ID: id}
+		if signed {
+			one.AccessTokenFormat = storage.AccessTokenJWT
+		}
+		c.Resources = append(c.Resources, one)
+		for i := range c.Clients {
+			c.Clients[i].Audiences = append(c.Clients[i].Audiences, id)
+		}
+	}
 }
 
 func (s *scene) changeBrowser(args []string) error {
