@@ -274,6 +274,10 @@ func TestAFailedStartMakesNothing(t *testing.T) {
 	}
 	defer l.Close()
 	mustFail(t, exitFailed, "idp can't start", "--listen", l.Addr().String(), "--store", filepath.Join(folder, "x.db"))
+	wrong := []string{"--issuer", "https://id.example.com/", "--store", filepath.Join(folder, "x.db"), "--listen"}
+	mustFail(t, exitFailed, "ends in a slash", append(wrong, "localhost:0")...)
+	mustFail(t, exitFailed, "ends in a slash", append(wrong, l.Addr().String())...) // both reasons at once
+	mustFail(t, exitFailed, "another program uses", append(wrong, l.Addr().String())...)
 	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
 		t.Errorf("it left %v, %v", left, err)
 	}

@@ -93,7 +93,10 @@ func openHouse(ctx context.Context, s *settings.Settings, log *slog.Logger) (_ *
 		}
 		h.tls = &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}
 	}
-	if len(reasons) == 0 || exists(s.Store) { // no database is made for a start that fails
+	if !exists(s.Store) { // no database is made for a start that fails
+		note(dryRun(ctx, s))
+	}
+	if len(reasons) == 0 || exists(s.Store) {
 		h.backend, err = bolt.OpenWith(s.Store, bolt.Options{Logger: log})
 		note(err)
 	}
