@@ -123,6 +123,9 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	if err := p.judge(now); err != nil {
 		e := failed("subject_invalid", err)
 		e.Setting = "Login"
+		if a.Device != nil {
+			return e
+		}
 		h.record(r.Context(), e)
 		return h.deliver(w, r, outcome{Answer: h.engine.Refuse(a, e)}, a.Client.ID)
 	}
@@ -189,6 +192,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 	}
 	if at == nil {
 		rec, id, secret := h.newRecord(a.Params, a.Client.ID, next)
+		rec.Device = claimOf(a)
 		place(rec)
 		return h.begin(w, r, rec, id, secret)
 	}

@@ -20,7 +20,7 @@ import (
 // mustAsk says whether the person has to be asked. paged tells that a page of this
 // interaction was seen, by signing in on it.
 func (h *Handlers) mustAsk(ctx context.Context, a *engine.Authorization, s Subject, paged bool) (bool, error) {
-	if slices.Contains(a.Prompt, "consent") {
+	if slices.Contains(a.Prompt, "consent") || a.Device != nil { // never without a page. RFC 8628 §5.4
 		return true, nil
 	}
 	// Any program on a device can claim to be a public client there, so nobody is
@@ -115,28 +115,43 @@ func onDevice(redirectURI string) bool {
 
 // serveConsentPage is the built-in Consent.
 func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
-	if r.Method == http.MethodPost {
-		switch r.PostFormValue("decision") {
-		case "allow":
-			in.Allow(w, r)
-			return
-		case "deny":
-			in.Deny(w, r)
-			return
-		}
+	if decided(w, r, in) {
+		return
 	}
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client), Account: in.Subject.account()}
-	for _, s := range in.Scopes {
+	page.Scopes, page.Offline = pageScopes(in.Scopes)
+	in.h.show(w, r, http.StatusOK, page)
+}
+
+// decided takes the answer of a consent page, if the request brings one.
+func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	switch r.PostFormValue("decision") {
+	case "allow":
+		in.Allow(w, r)
+	case "deny":
+		in.Deny(w, r)
+	default:
+		return false
+	}
+	return true
+}
+
+// pageScopes are the scopes in words; offline_access has words of the page's own.
+func pageScopes(views []ScopeView) (list []pages.Scope, offline bool) {
+	for _, s := range views {
 		switch {
 		case s.Name == "offline_access":
-			page.Offline = true
+			offline = true
 		case s.Description != "":
-			page.Scopes = append(page.Scopes, pages.Scope(s))
+			list = append(list, pages.Scope(s))
 		default:
-			page.Scopes = append(page.Scopes, pages.Scope{Name: s.Name, Description: s.Name})
+			list = append(list, pages.Scope{Name: s.Name, Description: s.Name})
 		}
 	}
-	in.h.show(w, r, http.StatusOK, page)
+	return list, offline
 }
 
 // account is how pages call a person.

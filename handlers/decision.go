@@ -193,6 +193,9 @@ func (h *Handlers) allow(r *http.Request, in *Interaction, scopes []string) (out
 					return outcome{Place: h.path("interaction/" + in.ID)}, nil
 				}
 			}
+			if in.a.Device != nil {
+				return h.approveDevice(ctx, in, rec, scopes)
+			}
 			if err := h.remember(ctx, in.a, rec.Subject.ID, scopes); err != nil {
 				return outcome{}, err
 			}
@@ -214,6 +217,9 @@ func (h *Handlers) close(r *http.Request, in *Interaction, e *engine.Error) (out
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		var err error
 		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
+			if in.a.Device != nil {
+				return h.denyDevice(ctx, in, rec, e)
+			}
 			rec.Step = stepDone
 			return outcome{Answer: h.engine.Refuse(in.a, e)}, nil
 		})
@@ -226,12 +232,16 @@ func (h *Handlers) close(r *http.Request, in *Interaction, e *engine.Error) (out
 	return result, nil
 }
 
-// approve writes the grant in the unit of work of ctx.
-func (h *Handlers) approve(ctx context.Context, a *engine.Authorization, s Subject, scopes []string) (*engine.Answer, error) {
-	answer, e := h.engine.Approve(ctx, a, engine.Approval{
+func approvalOf(a *engine.Authorization, s Subject, scopes []string) engine.Approval {
+	return engine.Approval{
 		Subject: s.ID, SessionID: s.SessionID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
 		Scopes: scopes, Audience: a.Audience,
-	})
+	}
+}
+
+// approve writes the grant in the unit of work of ctx.
+func (h *Handlers) approve(ctx context.Context, a *engine.Authorization, s Subject, scopes []string) (*engine.Answer, error) {
+	answer, e := h.engine.Approve(ctx, a, approvalOf(a, s, scopes))
 	if e != nil {
 		return nil, e
 	}

@@ -68,6 +68,7 @@ type Handlers struct {
 	epochs   *storage.Epochs
 	cookies  jar
 	guesses  *guesses
+	codes    codeGuesses
 	csrf     *http.CrossOriginProtection
 }
 
@@ -144,6 +145,16 @@ func (h *Handlers) JWKS(w http.ResponseWriter, r *http.Request) {
 // Authorize is the authorization endpoint. RFC 6749 §3.1
 func (h *Handlers) Authorize(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "authorize", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.authorize)
+}
+
+// DeviceAuthorization is the device authorization endpoint. RFC 8628 §3.1
+func (h *Handlers) DeviceAuthorization(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, formRule.named("device_authorization", noOrigin), h.deviceAuthorization)
+}
+
+// Device is the page on which people type the code that a device shows. RFC 8628 §3.3
+func (h *Handlers) Device(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.device)
 }
 
 // Interact serves the pages of an interaction; the last element of its path is

@@ -36,7 +36,8 @@ type SessionSource interface {
 }
 
 // Consent asks a person what a client may do. ServeConsent is called as ServeLogin
-// is and completes the interaction with Interaction.Allow or Interaction.Deny.
+// is and completes the interaction with Interaction.Allow or Interaction.Deny. A device
+// without a browser is asked for by the built-in page, which an overlay may replace.
 type Consent interface {
 	ServeConsent(w http.ResponseWriter, r *http.Request, in *Interaction)
 }

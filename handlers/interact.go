@@ -21,12 +21,8 @@ const hostPolicy = "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
 
 // interact serves the page at which an interaction stands.
 func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Error {
-	if r.Method == http.MethodPost {
-		if err := h.csrf.Check(r); err != nil {
-			e := badRequest("cross_site_post", "This form was sent from another site.")
-			e.Status, e.Cause = http.StatusForbidden, err
-			return e
-		}
+	if e := h.sameSite(r); e != nil {
+		return e
 	}
 	body, e := readBody(r)
 	if e != nil {
@@ -53,6 +49,10 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 			return h.logoutStep(w, r, at) // there is nothing to ask again
 		}
 		return h.signOut(w, r, at.record.params(), nil) // a second click, or Back
+	}
+	if at.record.Device != nil && at.record.Step == stepDone {
+		h.deviceDone(w, r, at.record)
+		return nil
 	}
 	restart := r.Method == http.MethodPost && formField(r, body, "decision") == "restart"
 	over := at.record.ended(h.now()) || at.record.Step == stepDone
@@ -81,9 +81,22 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 	return h.takeStep(w, r, at)
 }
 
+// sameSite refuses a form that was sent from another site.
+func (h *Handlers) sameSite(r *http.Request) *engine.Error {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	if err := h.csrf.Check(r); err != nil {
+		e := badRequest("cross_site_post", "This form was sent from another site.")
+		e.Status, e.Cause = http.StatusForbidden, err
+		return e
+	}
+	return nil
+}
+
 // takeStep hands the request to the hook whose turn it is.
 func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed) *engine.Error {
-	a, e := h.engine.CheckAuthorize(r.Context(), at.record.params())
+	a, e := h.recheck(r.Context(), at.record)
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
 	}
@@ -117,7 +130,7 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			redirect(w, h.path("interaction/"+at.id))
 			return nil
 		}
-		h.consent.ServeConsent(w, r, in)
+		h.consentFor(in).ServeConsent(w, r, in)
 	}
 	if out, ok := w.(*response); ok && !in.done && !out.written() {
 		return failed("hook_silent", errors.New("handlers: the hook wrote no page and completed nothing"))
@@ -161,7 +174,7 @@ func (h *Handlers) consenting(ctx context.Context, r *http.Request, rec *record)
 
 // restart begins the same request anew.
 func (h *Handlers) restart(w http.ResponseWriter, r *http.Request, rec *record) *engine.Error {
-	a, e := h.engine.CheckAuthorize(r.Context(), rec.params())
+	a, e := h.recheck(r.Context(), rec)
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
 	}
@@ -250,7 +263,7 @@ func (h *Handlers) Interaction(r *http.Request) (*Interaction, error) {
 	if rec == nil || !rec.boundTo(secret) || rec.ended(h.now()) || rec.Step != stepLogin {
 		return nil, ErrNoInteraction
 	}
-	a, e := h.engine.CheckAuthorize(r.Context(), rec.params())
+	a, e := h.recheck(r.Context(), rec)
 	if e != nil {
 		return nil, e
 	}

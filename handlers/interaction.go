@@ -29,6 +29,11 @@ type Interaction struct {
 	Display   string
 	Hint      *HintView // of id_token_hint, nil without one
 
+	// Device is where the request of a device came from, nil for an authorize
+	// request. Nothing goes back to the client then, and the consent page is the
+	// built-in one. RFC 8628
+	Device *DeviceView
+
 	Subject Subject // who signed in, at consent; at login, who is signed in already
 	Action  string  // URL that a form of this step posts to
 	Error   error   // for a page: why the last try failed
@@ -52,7 +57,7 @@ type ClientView struct {
 	Name       string
 	URI        string
 	LogoURI    string
-	Host       string // where the answer goes
+	Host       string // where the answer goes: a host, "this device (scheme)", "another device"
 	Local      bool   // the answer goes to a program on the person's device
 	FirstParty bool
 }
@@ -221,6 +226,10 @@ func (h *Handlers) view(a *engine.Authorization, rec *record, id, secret string)
 	}
 	if a.Hint != nil {
 		in.Hint = &HintView{Subject: a.Hint.Subject, SessionID: a.Hint.SessionID}
+	}
+	if a.Device != nil {
+		in.Device = &DeviceView{Address: a.Device.Address, UserAgent: a.Device.Agent}
+		in.Client.Host, in.Client.Local = "another device", false
 	}
 	if rec != nil {
 		in.Subject = rec.Subject

@@ -23,6 +23,8 @@ type Endpoints struct {
 	UserInfo   string
 	JWKS       string
 	Logout     string
+
+	DeviceAuthorization string
 }
 
 // Offer is what the metadata tell beside the endpoints: the names that the server
@@ -83,7 +85,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	for name, url := range map[string]string{
 		"authorization_endpoint": at.Authorize, "token_endpoint": at.Token, "revocation_endpoint": at.Revoke,
 		"introspection_endpoint": at.Introspect, "userinfo_endpoint": at.UserInfo, "jwks_uri": at.JWKS,
-		"end_session_endpoint": at.Logout,
+		"end_session_endpoint": at.Logout, "device_authorization_endpoint": at.DeviceAuthorization,
 	} {
 		if url != "" {
 			doc[name] = url

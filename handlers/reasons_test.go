@@ -17,7 +17,7 @@ import (
 
 // reasonArgument says which argument of a call is a reason.
 var reasonArgument = map[string]int{
-	"refuse": 1, "errCode": 0, "errRefresh": 0, "errAccess": 0, "broken": 0, "unproven": 0, "unknownClient": 0,
+	"refuse": 1, "errCode": 0, "errRefresh": 0, "errAccess": 0, "errDevice": 0, "broken": 0, "unproven": 0, "unknownClient": 0,
 	"badRequest": 0, "failed": 0, "unauthenticated": 0, "expired": 3,
 }
 

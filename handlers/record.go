@@ -49,6 +49,8 @@ type record struct {
 	CreatedAt  time.Time `json:"created_at"`
 	EndsAt     time.Time `json:"ends_at"` // of the interaction; the record stays a day longer
 
+	Device *deviceClaim `json:"device,omitempty"` // the request is that of a device, and Params are empty
+
 	// Who signed in, from the consent step on.
 	Subject    Subject `json:"subject,omitzero"`
 	SessionKey []byte  `json:"session_key,omitempty"` // of our own session

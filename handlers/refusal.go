@@ -64,6 +64,9 @@ func (h *Handlers) record(ctx context.Context, e *engine.Error) {
 		attrs = append(attrs, slog.String("err", e.Cause.Error()))
 	}
 	level := slog.LevelInfo
+	if e.Code == "authorization_pending" { // every few seconds, of every device that waits
+		level = slog.LevelDebug
+	}
 	if e.Reason != "busy" && (e.Status >= http.StatusInternalServerError || e.Code == "server_error") {
 		level = slog.LevelError
 	}

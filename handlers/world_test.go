@@ -99,7 +99,7 @@ func (w *world) open(o options) {
 	e, err := engine.New(engine.Config{
 		Issuer: w.url, TokenURL: w.url + "/oauth/token", Store: store, Keys: keys, Client: client, Secrets: engine.NewClientSecrets(store, secrethash.NewChecker(1)),
 		Scopes: []string{"openid", "profile", "notes", "offline_access"}, DefaultAudience: w.url, Logger: log,
-		Lifetimes: engine.Lifetimes{Code: time.Minute, AccessToken: time.Hour, IDToken: time.Hour, RefreshIdle: 720 * time.Hour, RefreshAbsolute: 2160 * time.Hour},
+		Lifetimes: engine.Lifetimes{Code: time.Minute, AccessToken: time.Hour, IDToken: time.Hour, RefreshIdle: 720 * time.Hour, RefreshAbsolute: 2160 * time.Hour, DeviceCode: 10 * time.Minute},
 		Refresh:   engine.RefreshRules{Policy: storage.RefreshWindow, Window: 30 * time.Second, Repeats: 10},
 	})
 	if err != nil {

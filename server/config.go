@@ -40,6 +40,12 @@ type Config struct {
 	// registered for by their Type and discovery tells of. RFC 6749 §4.5
 	Grants []handlers.Grant
 
+	// DeviceGrant lets clients sign people in on devices without a browser, as a
+	// television or a terminal far away: the device shows a code, and the person types
+	// it at <issuer><prefix>/device. Clients are registered for it by
+	// storage.GrantDeviceCode. RFC 8628
+	DeviceGrant bool
+
 	// OnEvent observes what happened, once, after it is durable. It must not block.
 	OnEvent func(ctx context.Context, e handlers.Event)
 
@@ -122,6 +128,7 @@ type Lifetimes struct {
 	IDToken         time.Duration // 1 h
 	RefreshIdle     time.Duration // 30 days without use
 	RefreshAbsolute time.Duration // 90 days in all
+	DeviceCode      time.Duration // 10 min to type the code that a device shows, and to answer
 	Interaction     time.Duration // 1 h to sign in and consent
 	Consent         time.Duration // 90 days that a consent is remembered
 	SessionIdle     time.Duration // 14 days, of the server's own session

@@ -40,6 +40,10 @@ func (s *Server) mountList() ([]route, error) {
 	if h.SignsOut() {
 		list = append(list, route{base + "/logout", h.Logout, &told.Logout})
 	}
+	if s.config.DeviceGrant {
+		list = append(list, route{base + "/device_authorization", h.DeviceAuthorization, &told.DeviceAuthorization},
+			route{base + "/device", h.Device, nil})
+	}
 	for _, row := range list {
 		if row.url != nil {
 			*row.url = s.config.site.origin() + row.path

@@ -25,13 +25,16 @@ type grantType struct {
 	signsIn      bool // a person takes part, so there can be something to refresh
 }
 
-// grantTypes is the table of grants: those of the engine and those that the host
-// adds. Client validation and discovery follow from it.
-func grantTypes(further []handlers.Grant) []grantType {
+// grantTypes is the table of grants: those of the engine, with that of devices where it
+// is on, and those that the host adds. Client validation and discovery follow from it.
+func grantTypes(devices bool, further []handlers.Grant) []grantType {
 	table := []grantType{
 		{name: storage.GrantAuthorizationCode, redirects: true, signsIn: true},
 		{name: storage.GrantRefreshToken},
 		{name: storage.GrantClientCredentials, confidential: true},
+	}
+	if devices {
+		table = append(table, grantType{name: storage.GrantDeviceCode, signsIn: true})
 	}
 	for _, g := range further {
 		table = append(table, grantType{name: g.Type, signsIn: true})
@@ -40,7 +43,7 @@ func grantTypes(further []handlers.Grant) []grantType {
 }
 
 // judgeGrantTypes notes what is wrong with the grants that the host adds.
-func judgeGrantTypes(further []handlers.Grant, found *problems) {
+func judgeGrantTypes(devices bool, further []handlers.Grant, found *problems) {
 	for i, g := range further {
 		field := index("Grants", i)
 		u, err := url.Parse(g.Type)
@@ -49,6 +52,8 @@ func judgeGrantTypes(further []handlers.Grant, found *problems) {
 			found.add(field+".Type", "nothing", `write the URI that clients send as grant_type, as in "urn:example:device"`)
 		case err != nil || u.Scheme == "" || !visible(g.Type): // RFC 6749 §4.5
 			found.add(field+".Type", quoted(g.Type), `write an absolute URI, as in "urn:example:device"`)
+		case devices && g.Type == storage.GrantDeviceCode:
+			found.add(field+".Type", quoted(g.Type)+", which DeviceGrant brings", "leave one of them out")
 		case slices.ContainsFunc(further[:i], func(before handlers.Grant) bool { return before.Type == g.Type }):
 			found.add(field+".Type", quoted(g.Type)+" a second time", "leave it out")
 		}
@@ -228,6 +233,10 @@ func (g *registrar) judgeGrants(c *storage.Client, found *problems) {
 	signsIn := false
 	for i, name := range c.GrantTypes {
 		at := slices.Index(names, name)
+		if at < 0 && name == storage.GrantDeviceCode {
+			found.add(index("grant_types", i), quoted(name)+", which is off", "set Config.DeviceGrant, or leave it out")
+			continue
+		}
 		if at < 0 {
 			found.add(index("grant_types", i), quoted(name), "write one of %s", strings.Join(names, ", "))
 			continue

@@ -84,9 +84,9 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	if r.name = cmp.Or(c.Pages.Name, r.site.host); strings.ContainsFunc(r.name, hidden) {
 		found.add("Pages.Name", quoted(r.name)+", which has characters that are not seen", "write only what people can see")
 	}
-	judgeGrantTypes(c.Grants, found)
+	judgeGrantTypes(c.DeviceGrant, c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
-	r.registrar = registrar{grants: grantTypes(r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, now: now}
+	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, now: now}
 	r.resolveClients(found)
 	return r, found
 }
@@ -175,6 +175,7 @@ func (r *resolvedConfig) resolveLifetimes(found *problems) {
 		{"AccessToken", &l.AccessToken, time.Hour, 7 * day},
 		{"JWTAccessToken", &l.JWTAccessToken, 10 * time.Minute, longestJWT},
 		{"IDToken", &l.IDToken, time.Hour, 7 * day},
+		{"DeviceCode", &l.DeviceCode, 10 * time.Minute, time.Hour},
 		{"RefreshAbsolute", &l.RefreshAbsolute, 90 * day, 10 * year},
 		{"RefreshIdle", &l.RefreshIdle, min(30*day, cmp.Or(l.RefreshAbsolute, 90*day)), 10 * year},
 		{"Interaction", &l.Interaction, time.Hour, day},
@@ -192,6 +193,14 @@ func (r *resolvedConfig) resolveLifetimes(found *problems) {
 			found.add("Lifetimes."+pair.field+"Idle", span(pair.idle)+", longer than "+pair.field+"Absolute", "write at most %s", span(pair.all))
 		}
 	}
+}
+
+// deviceLife is how long the codes of a device live, 0 when there is no device grant.
+func (r *resolvedConfig) deviceLife() time.Duration {
+	if !r.DeviceGrant {
+		return 0
+	}
+	return r.Lifetimes.DeviceCode
 }
 
 // bounded puts the default in place of 0 and notes what is out of bounds.

@@ -99,7 +99,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
-			Session: c.Lifetimes.SessionAbsolute,
+			Session: c.Lifetimes.SessionAbsolute, DeviceCode: c.deviceLife(),
 		},
 		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
 		Grants:  handlers.AdaptGrants(c.Grants), Claims: handlers.AdaptClaims(c.Claims), Emit: handlers.AdaptEvents(c.OnEvent),

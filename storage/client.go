@@ -162,6 +162,9 @@ const (
 	GrantClientCredentials = "client_credentials"
 )
 
+// GrantDeviceCode is the grant type of devices without a browser. RFC 8628 §3.4
+const GrantDeviceCode = "urn:ietf:params:oauth:grant-type:device_code"
+
 // Public says that the client has no way to keep a secret, RFC 6749 §2.1.
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthMethodNone }
 

@@ -113,6 +113,37 @@ type Reason struct {
 	Change string // what to change
 }
 
+// Device asks for the code that a device without a browser shows. The form sends
+// user_code. It is shown also when a link brought the code, for the person to compare.
+type Device struct {
+	Form
+	Code  string // what the link brought or was typed before
+	Error string // why the page is shown again, empty at first
+}
+
+// DeviceConsent asks whether a device may sign in. The form sends decision: allow or
+// deny. It must tell where the request came from, and warn: anybody can send a link
+// to this page.
+type DeviceConsent struct {
+	Form
+	Client    Client
+	Account   string // who is signed in
+	Scopes    []Scope
+	Offline   bool   // access goes on while the person is away
+	Address   string // IP address of the device, empty when unknown
+	UserAgent string // what the device calls itself, cleaned; empty when it says nothing
+}
+
+// DeviceDone tells that the device has its answer.
+type DeviceDone struct {
+	Client string // name
+	Denied bool
+}
+
+func (Device) file() string        { return "device.html" }
+func (DeviceConsent) file() string { return "deviceconsent.html" }
+func (DeviceDone) file() string    { return "devicedone.html" }
+
 func (Login) file() string     { return "login.html" }
 func (Consent) file() string   { return "consent.html" }
 func (Error) file() string     { return "error.html" }
@@ -144,6 +175,10 @@ func samples() []Page {
 		SignedOut{}, SignedOut{Stayed: true},
 		FormPost{Client: "Notes", URL: "https://notes.example/cb", Fields: []Field{{"code", "x"}}, Script: "/oauth/assets/submit.js"},
 		Return{Client: "Notes", URL: "com.example.notes:/cb"}, Return{Client: "Notes", URL: "com.example.notes:/cb", Failed: true},
+		Device{Form: form}, Device{Form: form, Code: "WDJB-MJHT", Error: "Please try again."},
+		DeviceConsent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true, Address: "192.0.2.1", UserAgent: "Notes TV"},
+		DeviceConsent{Form: form, Client: client, Account: "alice"},
+		DeviceDone{Client: "Notes"}, DeviceDone{Client: "Notes", Denied: true},
 		Reasons{List: []Reason{{Anchor: "a", Code: "invalid_request", What: "What.", Change: "Change."}}},
 	}
 }

@@ -6,6 +6,9 @@
 //	layout.html          the frame: calls {{template "title" .}} and {{template "content" .}}
 //	login.html           data Login
 //	consent.html         data Consent
+//	device.html          data Device, asks for the code that a device shows
+//	deviceconsent.html   data DeviceConsent
+//	devicedone.html      data DeviceDone
 //	error.html           data Error
 //	expired.html         data Expired
 //	logout.html          data Logout, asks whether to sign out

@@ -32,6 +32,8 @@ type Authorization struct {
 	UILocales    []string
 	Display      string
 	Hint         *Hint // of id_token_hint, nil if none
+
+	Device *Device // what a device asks for that has no browser, nil otherwise: then there is no RedirectURI and nothing of the OpenID request
 }
 
 // Response modes. OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form

@@ -67,6 +67,7 @@ type Lifetimes struct {
 	RefreshIdle     time.Duration
 	RefreshAbsolute time.Duration
 	Session         time.Duration // longest of a session that server keeps itself; 0: it keeps none
+	DeviceCode      time.Duration // 0: there is no device grant
 }
 
 // RefreshRules are the refresh policies' settings.
@@ -90,6 +91,9 @@ type Engine struct {
 	methods  map[string]authenticator
 
 	resources map[string]Resource // by their canonical form
+
+	devices *storage.Collection[device]
+	polls   polls
 
 	assertions *storage.Collection[usedAssertion]
 	keySets    *outbound.Cache[jws.Keys]
@@ -130,6 +134,10 @@ func New(c Config) (*Engine, error) {
 		{e, storage.GrantClientCredentials, e.clientCredentials},
 	} {
 		e.handlers[h.grantType] = h
+	}
+	e.devices = devices(c.Store)
+	if c.Lifetimes.DeviceCode > 0 {
+		e.handlers[storage.GrantDeviceCode] = &tokenHandler{e, storage.GrantDeviceCode, e.redeemDevice}
 	}
 	for _, g := range c.Grants {
 		if e.handlers[g.Type] != nil || g.Type == "" || g.Exchange == nil {

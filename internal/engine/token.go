@@ -110,11 +110,12 @@ func (e *Engine) loadForToken(ctx context.Context, by Credentials, form url.Valu
 			grant = t.grant
 		}
 	}
+	device, _ := parseDeviceCode(form.Get("device_code"))
 	clientID := by.ClientID
 	if len(clientID) > 2048 {
 		clientID = ""
 	}
-	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant), e.assertionRef(by))
+	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant), e.devices.Ref(device), e.assertionRef(by))
 }
 
 // decide judges a token request of one grant type and says what is to be issued.

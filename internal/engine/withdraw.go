@@ -68,5 +68,5 @@ func (e *Engine) RevokeSession(ctx context.Context, sessionID string) error {
 // it, would have ended by themselves, so that the mark of its end is needed no longer.
 func (e *Engine) endOfSession() time.Time {
 	l := e.config.Lifetimes
-	return e.endOfGrant(e.store.Now().Add(max(l.Code+l.RefreshAbsolute, l.Session))).Add(24 * time.Hour)
+	return e.endOfGrant(e.store.Now().Add(max(max(l.Code, l.DeviceCode)+l.RefreshAbsolute, l.Session))).Add(24 * time.Hour)
 }
