@@ -38,7 +38,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 		OnEvent: func(ctx context.Context, e handlers.Event) {
 			log.InfoContext(ctx, "event", "type", string(e.Type), "client_id", e.ClientID, "sub", e.Subject, "grant", e.Grant, "reason", e.Reason)
 		},
-		Clients: s.Clients, Scopes: s.Scopes, DefaultAudience: s.Audience, Secrets: s.Secrets,
+		Clients: s.Clients, Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
 		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure,
 		Pages: server.Pages{Name: s.Name}, Proxies: s.Proxies, Logger: log,
 	}

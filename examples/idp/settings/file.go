@@ -36,13 +36,15 @@ type file struct {
 		Path        string   `json:"path"`
 		SecretFiles []string `json:"secret_files"`
 	} `json:"store"`
-	Clients   outside `json:"clients"`
-	Users     outside `json:"users"`
-	Scopes    []scope `json:"scopes"`
-	Audience  string  `json:"default_audience"`
+	Clients   outside    `json:"clients"`
+	Users     outside    `json:"users"`
+	Scopes    []scope    `json:"scopes"`
+	Audience  string     `json:"default_audience"`
+	Resources []resource `json:"resources"`
 	Lifetimes struct {
 		Code            duration `json:"code"`
 		AccessToken     duration `json:"access_token"`
+		JWTAccessToken  duration `json:"jwt_access_token"`
 		IDToken         duration `json:"id_token"`
 		RefreshIdle     duration `json:"refresh_idle"`
 		RefreshAbsolute duration `json:"refresh_absolute"`
@@ -76,6 +78,13 @@ type file struct {
 		AcceptClock bool     `json:"accept_clock"`
 		FetchHosts  []string `json:"fetch_hosts"`
 	} `json:"insecure"`
+}
+
+// resource is an API as it is written.
+type resource struct {
+	ID       string   `json:"id"`
+	Format   string   `json:"access_token_format"`
+	Lifetime duration `json:"access_token_lifetime"`
 }
 
 // readFile reads the configuration file and notes all that is wrong with its form.
@@ -154,9 +163,14 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	for _, one := range f.Scopes {
 		s.Scopes = append(s.Scopes, server.Scope(one))
 	}
+	for _, one := range f.Resources {
+		s.Resources = append(s.Resources, server.Resource{
+			ID: one.ID, AccessTokenFormat: storage.AccessTokenFormat(one.Format), AccessTokenLifetime: time.Duration(one.Lifetime),
+		})
+	}
 	l := f.Lifetimes
 	s.Lifetimes = server.Lifetimes{
-		Code: time.Duration(l.Code), AccessToken: time.Duration(l.AccessToken), IDToken: time.Duration(l.IDToken),
+		Code: time.Duration(l.Code), AccessToken: time.Duration(l.AccessToken), JWTAccessToken: time.Duration(l.JWTAccessToken), IDToken: time.Duration(l.IDToken),
 		RefreshIdle: time.Duration(l.RefreshIdle), RefreshAbsolute: time.Duration(l.RefreshAbsolute),
 		Interaction: time.Duration(l.Interaction), Consent: time.Duration(l.Consent),
 		SessionIdle: time.Duration(l.SessionIdle), SessionAbsolute: time.Duration(l.SessionAbsolute),

@@ -29,10 +29,11 @@ type Settings struct {
 	Store     string // path of the database
 	Secrets   [][]byte
 
-	Clients  []storage.Client
-	Users    []accounts.Declared
-	Scopes   []server.Scope
-	Audience string // default audience of access tokens
+	Clients   []storage.Client
+	Users     []accounts.Declared
+	Scopes    []server.Scope
+	Audience  string // default audience of access tokens
+	Resources []server.Resource
 
 	Lifetimes server.Lifetimes
 	Refresh   server.Refresh

@@ -145,6 +145,36 @@ func TestAClientThatSigns(t *testing.T) {
 	}
 }
 
+// TestResources are read, and what the server says of them is told in the names of
+// the file.
+func TestResources(t *testing.T) {
+	path := write(t, "idp.yaml", "issuer: https://id.example.com\nlifetimes: {jwt_access_token: 5m}\nresources:\n"+
+		"- id: https://api.example.com\n  access_token_format: jwt\n  access_token_lifetime: 90s\n- id: https://mcp.example.com/mcp\n"+
+		"clients:\n- client_id: m\n  client_secret: 0123456789abcdef\n  access_token_format: jwt\n  audiences: [https://mcp.example.com/mcp/]\n")
+	s, err := settings.Load(flags(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []server.Resource{
+		{ID: "https://api.example.com", AccessTokenFormat: storage.AccessTokenJWT, AccessTokenLifetime: 90 * time.Second},
+		{ID: "https://mcp.example.com/mcp"},
+	}
+	if diff := cmp.Diff(want, s.Resources); diff != "" || s.Lifetimes.JWTAccessToken != 5*time.Minute || s.Clients[0].AccessTokenFormat != storage.AccessTokenJWT {
+		t.Errorf("resources (-want +got):\n%s%v, %+v", diff, s.Lifetimes, s.Clients[0])
+	}
+	s.Resources[0].AccessTokenFormat, s.Lifetimes.JWTAccessToken = "saml", 30*24*time.Hour
+	_, err = server.New(t.Context(), server.Config{Issuer: s.Issuer, Clients: s.Clients, Resources: s.Resources, Lifetimes: s.Lifetimes})
+	told := s.Explain(err).Error()
+	for _, want := range []string{
+		":2: lifetimes.jwt_access_token: found 30 days; ", ":5: resources[0].access_token_format: found \"saml\"; ",
+		":12: clients[0] \"m\": audiences[0]: found \"https://mcp.example.com/mcp/\"; write \"https://mcp.example.com/mcp\", as in resources: only the slash",
+	} {
+		if !strings.Contains(told, path+want) {
+			t.Errorf("the problems are\n%s\nand do not hold %q", told, want)
+		}
+	}
+}
+
 func TestAProblemInAnotherFileNamesThatFile(t *testing.T) {
 	folder := t.TempDir()
 	for name, text := range map[string]string{"idp.yaml": "users: users.yaml\n", "users.yaml": "- username: alice\n- username: bob\n  pasword: x\n"} {
