@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/redact"
 )
 
 // maxBody is how much of a request's body is ever read.
@@ -210,7 +211,8 @@ func (h *Handlers) baseHeaders(header http.Header, x *exchange) {
 	}
 }
 
-// safeWord makes what a client sent fit to be repeated in a description.
+// safeWord makes what a client sent fit to be repeated in a description: what looks
+// like a secret is none of it, wherever it was sent.
 func safeWord(s string) string {
 	const most = 40
 	clean := strings.Map(func(r rune) rune {
@@ -218,7 +220,7 @@ func safeWord(s string) string {
 			return '?'
 		}
 		return r
-	}, s)
+	}, redact.Text(s))
 	if len(clean) > most {
 		return clean[:most] + "..."
 	}
@@ -228,7 +230,7 @@ func safeWord(s string) string {
 func (h *Handlers) logAttrs(x *exchange) []slog.Attr {
 	attrs := []slog.Attr{slog.String("request_id", x.id), slog.String("endpoint", x.rule.name)}
 	if x.clientID != "" {
-		attrs = append(attrs, slog.String("client_id", x.clientID))
+		attrs = append(attrs, slog.String("client_id", redact.Identifier(x.clientID)))
 	}
 	return attrs
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/redact"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -50,18 +51,19 @@ func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *engine.Erro
 	h.refuseJSON(w, e)
 }
 
-// record writes the one line of a refusal.
+// record writes the one line of a refusal. What the request said may be a secret in
+// the wrong place.
 func (h *Handlers) record(ctx context.Context, e *engine.Error) {
 	attrs := append(h.logAttrs(exchangeOf(ctx)),
-		slog.String("code", e.Code), slog.String("reason", e.Reason), slog.String("description", e.Description))
+		slog.String("code", e.Code), slog.String("reason", e.Reason), slog.String("description", redact.Text(e.Description)))
 	if e.Detail != "" {
-		attrs = append(attrs, slog.String("detail", e.Detail))
+		attrs = append(attrs, slog.String("detail", redact.Text(e.Detail)))
 	}
 	if e.Setting != "" {
 		attrs = append(attrs, slog.String("setting", e.Setting))
 	}
 	if e.Cause != nil {
-		attrs = append(attrs, slog.String("err", e.Cause.Error()))
+		attrs = append(attrs, slog.String("err", redact.Text(e.Cause.Error())))
 	}
 	level := slog.LevelInfo
 	if e.Code == "authorization_pending" { // every few seconds, of every device that waits

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/doorward/doorward/internal/redact"
 )
 
 // retryAfter is what a client is told to wait while tokens can't be verified, in
@@ -76,11 +78,11 @@ func (e *audienceError) Error() string {
 func (g *gate) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("method", r.Method), slog.String("path", redact.Text(r.URL.Path)),
 		slog.String("code", e.code), slog.String("description", e.description),
 	}
 	if e.cause != nil {
-		attrs = append(attrs, slog.String("err", e.cause.Error()))
+		attrs = append(attrs, slog.String("err", redact.Text(e.cause.Error())))
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/redact"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -121,7 +122,7 @@ func (e *Engine) unauthenticated(ctx context.Context, by Credentials, refusal *E
 	if by.Method == methodBasic {
 		refusal.Challenge = "Basic"
 	}
-	e.emit(storage.Surviving(ctx), Event{Type: EventAuthFailed, ClientID: clean(by.ClientID, 255), Reason: refusal.Reason})
+	e.emit(storage.Surviving(ctx), Event{Type: EventAuthFailed, ClientID: printable(redact.Identifier(by.ClientID), 255), Reason: refusal.Reason})
 	return refusal
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/redact"
 	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
 )
@@ -101,7 +102,7 @@ func refuse(code, reason, description string) *Error {
 }
 
 func (e *Error) detail(format string, args ...any) *Error {
-	e.Detail = fmt.Sprintf(format, args...)
+	e.Detail = redact.Text(fmt.Sprintf(format, args...))
 	return e
 }
 
@@ -192,7 +193,10 @@ func (e *Engine) guarded(ctx context.Context, doing string, fn func() error) (er
 
 // clean makes of s what may stand in an error_description: the characters of RFC
 // 6749 §5.2, and no more than limit of them.
-func clean(s string, limit int) string {
+// What looks like a secret is shortened: somebody may have sent it as something else.
+func clean(s string, limit int) string { return printable(redact.Text(s), limit) }
+
+func printable(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '"', r == '\\':
