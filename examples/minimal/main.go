@@ -37,16 +37,21 @@ import (
 // application is the notes application.
 type application struct {
 	mu       sync.Mutex
-	sessions map[string]string // the cookie's value -> user
+	sessions map[string]session // by the cookie's value
+}
+
+type session struct {
+	user  string
+	since time.Time
 }
 
 var passwords = map[string]string{"alice": "wonderland", "bob": "wonderland"}
 
-// user returns who is signed in, "" for nobody.
-func (a *application) user(r *http.Request) string {
+// session returns who is signed in since when, the zero session for nobody.
+func (a *application) session(r *http.Request) session {
 	cookie, err := r.Cookie("notes_session")
 	if err != nil {
-		return ""
+		return session{}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -57,7 +62,7 @@ var home = template.Must(template.New("home").Parse(`<!doctype html><html lang="
 <h1>Notes</h1>{{with .}}<p>Good day, {{.}}. You have no notes yet.</p>
 <form method="post" action="/logout"><button>Sign out</button></form>{{else}}<p><a href="/login">Sign in</a></p>{{end}}`))
 
-func (a *application) home(w http.ResponseWriter, r *http.Request) { show(w, home, a.user(r)) }
+func (a *application) home(w http.ResponseWriter, r *http.Request) { show(w, home, a.session(r).user) }
 
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html><html lang="en"><title>Sign in to Notes</title>
 <h1>Sign in to Notes</h1>{{with .Error}}<p role="alert">{{.}}</p>{{end}}
@@ -72,11 +77,11 @@ func (a *application) login(w http.ResponseWriter, r *http.Request) {
 		name, password := r.PostFormValue("name"), r.PostFormValue("password")
 		want, known := passwords[name]
 		if subtle.ConstantTimeCompare([]byte(password), []byte(want)) == 1 && known {
-			session := rand.Text()
+			token := rand.Text()
 			a.mu.Lock()
-			a.sessions[session] = name
+			a.sessions[token] = session{user: name, since: time.Now()}
 			a.mu.Unlock()
-			http.SetCookie(w, &http.Cookie{Name: "notes_session", Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			http.SetCookie(w, &http.Cookie{Name: "notes_session", Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 			http.Redirect(w, r, own(r, data.ReturnTo), http.StatusSeeOther)
 			return
 		}
@@ -127,13 +132,14 @@ func (a *application) routes() *mux.Router {
 
 // doorward
 func (a *application) subject(r *http.Request) (handlers.Subject, error) {
-	return handlers.Subject{ID: a.user(r)}, nil // no ID: nobody is signed in
+	s := a.session(r)
+	return handlers.Subject{ID: s.user, AuthTime: s.since}, nil // no ID: nobody is signed in
 }
 
 // doorward end
 
 func run(ctx context.Context, address string) error {
-	app := &application{sessions: map[string]string{}}
+	app := &application{sessions: map[string]session{}}
 	routes := app.routes()
 	// doorward
 	backend, err := bolt.Open("doorward.db")
