@@ -152,7 +152,7 @@ func (h *Handlers) recheck(ctx context.Context, rec *record) (*engine.Authorizat
 	if rec.Device != nil {
 		return h.engine.CheckDevice(ctx, rec.Device.ID, rec.Device.Browser)
 	}
-	return h.engine.CheckAuthorize(ctx, rec.params())
+	return h.engine.ResumeAuthorize(ctx, rec.params())
 }
 
 // consentFor returns who asks the person. For a device it is always the built-in page:

@@ -34,6 +34,8 @@ type Config struct {
 	Scopes  []ScopeView // with their words for the consent page
 	Pages   *pages.Set
 
+	RequirePushed bool // told in the metadata
+
 	Lifetimes   Lifetimes
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes
 	ClientAddr  func(*http.Request) netip.Addr // nil: the peer of the connection

@@ -17,6 +17,7 @@ import (
 // Endpoints are the URLs of what is mounted; an empty one is not there.
 type Endpoints struct {
 	Authorize  string
+	Push       string
 	Token      string
 	Revoke     string
 	Introspect string
@@ -76,6 +77,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"request_parameter_supported":                    false,
 		"request_uri_parameter_supported":                false,
 		"require_request_uri_registration":               false,
+		"require_pushed_authorization_requests":          h.config.RequirePushed,
 		"authorization_response_iss_parameter_supported": true,
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
 		"display_values_supported":                       []string{"page"},
@@ -83,7 +85,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"service_documentation":                          h.config.Issuer + "/errors",
 	}
 	for name, url := range map[string]string{
-		"authorization_endpoint": at.Authorize, "token_endpoint": at.Token, "revocation_endpoint": at.Revoke,
+		"authorization_endpoint": at.Authorize, "pushed_authorization_request_endpoint": at.Push, "token_endpoint": at.Token, "revocation_endpoint": at.Revoke,
 		"introspection_endpoint": at.Introspect, "userinfo_endpoint": at.UserInfo, "jwks_uri": at.JWKS,
 		"end_session_endpoint": at.Logout, "device_authorization_endpoint": at.DeviceAuthorization,
 	} {

@@ -4,6 +4,7 @@ package handlers
 // finer reason in the order in which a request can meet it.
 var reasons = []reason{
 	{"invalid_request", "invalid_request", "The request lacks a parameter, repeats one, or has one that is malformed.", "The error_description names it."},
+	{"invalid_request_uri", "invalid_request_uri", "The request_uri leads to no request that can be answered.", "Push the request again."},
 	{"invalid_client", "invalid_client", "The client could not prove who it is: it is unknown or disabled, or its secret or assertion is missing or wrong.", "Compare client_id and credentials with what is registered. The operator finds the exact reason in the log."},
 	{"invalid_grant", "invalid_grant", "The code or refresh token is unknown, expired, used, revoked, or belongs to another client.", "Begin a new sign-in. The operator finds the exact reason in the log."},
 	{"invalid_token", "invalid_token", "The access token is unknown, expired or revoked.", "Get a new one with the refresh token, or begin a new sign-in."},
@@ -73,6 +74,13 @@ var reasons = []reason{
 	{"response_type_unsupported", "unsupported_response_type", "Only the authorization code flow is supported.", "Use response_type=code."},
 	{"response_mode_unsupported", "invalid_request", "The response_mode is not supported, or does not suit the redirect URI.", "Use query, or form_post for an https redirect URI."},
 	{"request_too_large", "invalid_request", "The authorize request has more than 8 KiB.", "Send shorter parameters."},
+	{"pushed_parameters", "invalid_request", "Other parameters stand beside the request_uri of a pushed request.", "Send client_id and request_uri alone; everything else belongs in the pushed request."},
+	{"pushed_required", "invalid_request", "The request was not pushed, and must be.", "Push it to pushed_authorization_request_endpoint first, as every OAuth library can."},
+	{"pushed_reference", "invalid_request", "A pushed request has a request_uri itself.", "Push the parameters themselves."},
+	{"pushed_too_large", "invalid_request", "The pushed request is longer than 7936 bytes.", "Ask for less."},
+	{"pushed_unknown", "invalid_request_uri", "The request_uri is not one of this server, or has expired.", "Push the request at the moment at which the browser is sent."},
+	{"pushed_other_client", "invalid_request_uri", "The request_uri belongs to another client.", "Compare the client_id of both requests."},
+	{"pushed_used", "invalid_request_uri", "The pushed request led to an answer before.", "Push a new one for each sign-in."},
 	{"request_not_supported", "request_not_supported", "Request objects are not supported.", "Send the parameters themselves."},
 	{"request_uri_not_supported", "request_uri_not_supported", "Request objects by reference are not supported.", "Send the parameters themselves."},
 	{"registration_not_supported", "registration_not_supported", "The parameter registration is not supported.", "Register the client beforehand."},

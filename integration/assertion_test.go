@@ -90,13 +90,16 @@ func (r *robot) post(t testing.TB, place, assertion string, fields url.Values) *
 var machineGrant = url.Values{"grant_type": {"client_credentials"}}
 
 // TestAssertionAtEveryEndpoint: one assertion opens one door, once, whichever it is.
-// RFC 7523 §3, RFC 7009 §2.1, RFC 7662 §2.1
+// RFC 7523 §3, RFC 7009 §2.1, RFC 7662 §2.1, RFC 9126 §2
 func TestAssertionAtEveryEndpoint(t *testing.T) {
 	r := newRobot(t).start(t, plan{})
-	doors := map[string]url.Values{"token": machineGrant, "revoke": {"token": {"x"}}, "introspect": {"token": {"x"}}}
+	doors := map[string]url.Values{"token": machineGrant, "revoke": {"token": {"x"}}, "introspect": {"token": {"x"}}, "par": {
+		"response_type": {"code"}, "redirect_uri": {"https://robot.test/cb"}, "scope": {"openid"}, "code_challenge_method": {"S256"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"},
+	}}
 	for place, fields := range doors {
 		assertion := r.assert(nil)
-		if a := r.post(t, place, assertion, fields); a.status != http.StatusOK {
+		if a := r.post(t, place, assertion, fields); a.status != http.StatusOK && a.status != http.StatusCreated {
 			t.Fatalf("%s: %s", place, a)
 		}
 		for other, fields := range doors {

@@ -73,6 +73,11 @@ type Config struct {
 	// "/" mounts the endpoints directly under the issuer.
 	Prefix string
 
+	// RequirePushed refuses every authorize request that its client did not push
+	// beforehand, so that nobody can read or change it in the browser. Single clients
+	// are bound to it by their RequirePushedAuthorizationRequests. RFC 9126 §5
+	RequirePushed bool
+
 	// Secrets wrap the keys of the store, the first one being current. Empty: the
 	// store keeps one beside itself, if it can.
 	Secrets [][]byte
@@ -129,6 +134,7 @@ type Lifetimes struct {
 	RefreshIdle     time.Duration // 30 days without use
 	RefreshAbsolute time.Duration // 90 days in all
 	DeviceCode      time.Duration // 10 min to type the code that a device shows, and to answer
+	PushedRequest   time.Duration // 60 s from pushing a request to sending the browser
 	Interaction     time.Duration // 1 h to sign in and consent
 	Consent         time.Duration // 90 days that a consent is remembered
 	SessionIdle     time.Duration // 14 days, of the server's own session

@@ -28,6 +28,7 @@ func (s *Server) mountList() ([]route, error) {
 	var told handlers.Endpoints
 	list := []route{
 		{base + "/authorize", h.Authorize, &told.Authorize},
+		{base + "/par", h.PushedRequests, &told.Push},
 		{base + "/interaction/{id}", h.Interact, nil},
 		{base + pathToken, h.Token, &told.Token},
 		{base + "/revoke", h.Revoke, &told.Revoke},

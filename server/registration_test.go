@@ -61,6 +61,7 @@ func TestClientRules(t *testing.T) {
 		{"keys without signing", with(func(c *storage.Client) { c.JWKSURI = "https://app.example.com/jwks" }), nil},
 		{"assertions of a client without", with(func(c *storage.Client) { c.Insecure.AssertionForTokenEndpoint = true }), []string{"insecure.assertion_for_token_endpoint"}},
 		{"assertions for the token endpoint", signing(func(c *storage.Client) { c.Insecure.AssertionForTokenEndpoint = true }), nil},
+		{"pushes its requests", with(func(c *storage.Client) { c.RequirePushedAuthorizationRequests = true }), nil},
 		{"pinned method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "client_secret_post" }), nil},
 		{"unknown grant", with(func(c *storage.Client) { c.GrantTypes = []string{"authorization_code", "password"} }), []string{"grant_types[1]"}},
 		{"refresh alone", with(func(c *storage.Client) { c.GrantTypes = []string{"refresh_token"} }), []string{"grant_types"}},

@@ -178,6 +178,7 @@ func (r *resolvedConfig) resolveLifetimes(found *problems) {
 		{"DeviceCode", &l.DeviceCode, 10 * time.Minute, time.Hour},
 		{"RefreshAbsolute", &l.RefreshAbsolute, 90 * day, 10 * year},
 		{"RefreshIdle", &l.RefreshIdle, min(30*day, cmp.Or(l.RefreshAbsolute, 90*day)), 10 * year},
+		{"PushedRequest", &l.PushedRequest, time.Minute, 10 * time.Minute}, // RFC 9126 §2.2
 		{"Interaction", &l.Interaction, time.Hour, day},
 		{"Consent", &l.Consent, 90 * day, 10 * year},
 		{"SessionAbsolute", &l.SessionAbsolute, 90 * day, 10 * year},

@@ -95,9 +95,9 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
 		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots}),
-		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, Resources: c.engineResources(),
+		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, Resources: c.engineResources(),
 		Lifetimes: engine.Lifetimes{
-			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken,
+			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
 			Session: c.Lifetimes.SessionAbsolute, DeviceCode: c.deviceLife(),
 		},
@@ -119,7 +119,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	}
 	s.handlers, err = handlers.New(handlers.Config{
 		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,
-		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set,
+		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed,
 		Lifetimes: handlers.Lifetimes{
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,

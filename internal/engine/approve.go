@@ -41,7 +41,7 @@ func (e *Engine) Approve(ctx context.Context, a *Authorization, ok Approval) (*A
 
 func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*Answer, error) {
 	fresh := &Authorization{Params: a.Params}
-	request, err := e.checkAuthorize(ctx, fresh)
+	request, err := e.checkAuthorize(ctx, fresh, fromInteraction)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,9 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 		return nil, broken("internal", nil).detail("fosite made a grant without a code or a challenge")
 	}
 	if err := e.grants.Insert(ctx, g); err != nil {
+		return nil, err
+	}
+	if err := e.usePushed(ctx, fresh); err != nil {
 		return nil, err
 	}
 	e.emit(ctx, Event{Type: EventCodeIssued, ClientID: g.ClientID, Subject: g.Subject, Grant: g.ID})

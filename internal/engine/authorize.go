@@ -33,6 +33,8 @@ type Authorization struct {
 	Display      string
 	Hint         *Hint // of id_token_hint, nil if none
 
+	Pushed string // the key of the pushed request that it is, "" for any other
+
 	Device *Device // what a device asks for that has no browser, nil otherwise: then there is no RedirectURI and nothing of the OpenID request
 }
 
@@ -47,10 +49,21 @@ const (
 // the error is not nil and the Authorization has a RedirectURI, the error is to be
 // sent there. The Authorization is never nil. RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.2
 func (e *Engine) CheckAuthorize(ctx context.Context, params url.Values) (*Authorization, *Error) {
+	return e.check(ctx, params, fromBrowser)
+}
+
+// ResumeAuthorize checks the Params of an Authorization again, which were kept with an
+// interaction: those of a pushed request are not looked up any more, since it may have
+// expired while the person was busy. Never give it what came from a browser.
+func (e *Engine) ResumeAuthorize(ctx context.Context, params url.Values) (*Authorization, *Error) {
+	return e.check(ctx, params, fromInteraction)
+}
+
+func (e *Engine) check(ctx context.Context, params url.Values, from origin) (*Authorization, *Error) {
 	a := &Authorization{Params: params, ResponseMode: modeQuery}
 	err := e.guarded(ctx, "authorize", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
-			_, err := e.checkAuthorize(ctx, a)
+			_, err := e.checkAuthorize(ctx, a, from)
 			return err
 		})
 	})
@@ -59,10 +72,14 @@ func (e *Engine) CheckAuthorize(ctx context.Context, params url.Values) (*Author
 
 // checkAuthorize fills in a from its Params. All that fosite checks only when it
 // makes the answer is checked here, so that nobody signs in for nothing.
-func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization) (fosite.AuthorizeRequester, error) {
+func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from origin) (fosite.AuthorizeRequester, error) {
 	*a = Authorization{Params: a.Params, ResponseMode: modeQuery}
 	form, twice := parameters(a.Params)
 	if err := e.checkClient(ctx, a, form, twice); err != nil {
+		return nil, err
+	}
+	form, err := e.resolve(ctx, a, form, twice, from)
+	if err != nil {
 		return nil, err
 	}
 	uri, refusal := redirectURI(a.Client, form, twice)
@@ -74,6 +91,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization) (fosite.A
 		a.State = form.Get("state")
 	}
 	for _, check := range []func() error{
+		func() error { return orNil(e.mustPush(a, from)) },
 		func() error { return orNil(checkSize(a.Params)) },
 		func() error { return orNil(wellFormed(form, twice)) },
 		func() error { return orNil(unsupported(form)) },

@@ -86,7 +86,6 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"a client without the grant", []string{"client_id", "machine"}, "unauthorized_client", "grant_type_not_allowed"},
 		{"request object", []string{"request", "e30"}, "request_not_supported", "request_not_supported"},
 		{"request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported", "request_uri_not_supported"},
-		{"pushed request_uri", []string{"request_uri", "urn:ietf:params:oauth:request_uri:x"}, "request_uri_not_supported", "request_uri_not_supported"},
 		{"registration", []string{"registration", "{}"}, "registration_not_supported", "registration_not_supported"},
 		{"unknown scope", []string{"scope", "openid zebra"}, "invalid_scope", "scope_unknown"},
 		{"scope of another case", []string{"scope", "openid Profile"}, "invalid_scope", "scope_unknown"},

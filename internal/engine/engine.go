@@ -42,6 +42,9 @@ type Config struct {
 	Lifetimes       Lifetimes
 	Refresh         RefreshRules
 
+	// RequirePushed refuses authorize requests that were not pushed. RFC 9126 §5
+	RequirePushed bool
+
 	// Grants are further grant types. Optional.
 	Grants []Grant
 
@@ -64,6 +67,7 @@ type Lifetimes struct {
 	AccessToken     time.Duration // opaque
 	JWTAccessToken  time.Duration // 0: 10 minutes
 	IDToken         time.Duration
+	PushedRequest   time.Duration // 0: 1 minute
 	RefreshIdle     time.Duration
 	RefreshAbsolute time.Duration
 	Session         time.Duration // longest of a session that server keeps itself; 0: it keeps none
@@ -97,6 +101,7 @@ type Engine struct {
 
 	assertions *storage.Collection[usedAssertion]
 	keySets    *outbound.Cache[jws.Keys]
+	pushed     *storage.Collection[pushedRequest]
 
 	handlers map[string]*tokenHandler
 	fosite   *fosite.Fosite
@@ -116,7 +121,7 @@ func New(c Config) (*Engine, error) {
 	if c.Fetch == nil {
 		c.Fetch = outbound.New(outbound.Options{})
 	}
-	e.assertions, e.keySets = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store)
+	e.assertions, e.keySets, e.pushed = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store), pushedRequests(c.Store)
 	e.methods = map[string]authenticator{
 		storage.AuthMethodNone:       noSecret{},
 		methodBasic:                  presentedSecret{c.Secrets},

@@ -48,6 +48,7 @@ type file struct {
 		IDToken         duration `json:"id_token"`
 		RefreshIdle     duration `json:"refresh_idle"`
 		RefreshAbsolute duration `json:"refresh_absolute"`
+		PushedRequest   duration `json:"pushed_request"`
 		Interaction     duration `json:"interaction"`
 		Consent         duration `json:"consent"`
 		SessionIdle     duration `json:"session_idle"`
@@ -57,7 +58,8 @@ type file struct {
 		Policy string   `json:"policy"`
 		Window duration `json:"window"`
 	} `json:"refresh"`
-	Keys struct {
+	RequirePushed bool `json:"require_pushed_authorization_requests"`
+	Keys          struct {
 		Algorithms []string `json:"algorithms"`
 		Rotation   duration `json:"rotation"`
 		CacheTime  duration `json:"cache_time"`
@@ -172,12 +174,12 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Lifetimes = server.Lifetimes{
 		Code: time.Duration(l.Code), AccessToken: time.Duration(l.AccessToken), JWTAccessToken: time.Duration(l.JWTAccessToken), IDToken: time.Duration(l.IDToken),
 		RefreshIdle: time.Duration(l.RefreshIdle), RefreshAbsolute: time.Duration(l.RefreshAbsolute),
-		Interaction: time.Duration(l.Interaction), Consent: time.Duration(l.Consent),
+		PushedRequest: time.Duration(l.PushedRequest), Interaction: time.Duration(l.Interaction), Consent: time.Duration(l.Consent),
 		SessionIdle: time.Duration(l.SessionIdle), SessionAbsolute: time.Duration(l.SessionAbsolute),
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
-	s.Limits.Logins = f.Limits.Logins
+	s.Limits.Logins, s.RequirePushed = f.Limits.Logins, f.RequirePushed
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {
 		s.Demo = *f.Features.Demo

@@ -43,6 +43,8 @@ type Settings struct {
 	Proxies   []netip.Prefix
 	Insecure  server.Insecure
 
+	RequirePushed bool
+
 	Demo bool
 
 	LogLevel slog.Level

@@ -1,0 +1,29 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/doorward/doorward/internal/engine"
+)
+
+// PushedRequests is the pushed authorization request endpoint. RFC 9126 §2
+func (h *Handlers) PushedRequests(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, formRule.named("par", clientOrigins), h.push)
+}
+
+func (h *Handlers) push(w http.ResponseWriter, r *http.Request) *engine.Error {
+	c, form, e := authenticated(r)
+	if e != nil {
+		return e
+	}
+	h.allowOrigin(r.Context(), w, r, c.ClientID)
+	pushed, e := h.engine.Push(r.Context(), c, form)
+	if e != nil {
+		return e
+	}
+	w.WriteHeader(http.StatusCreated) // held back until the headers are set
+	return answerJSON(w, map[string]any{
+		"request_uri": pushed.RequestURI, "expires_in": int64(pushed.ExpiresIn / time.Second),
+	})
+}
