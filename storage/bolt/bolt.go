@@ -7,8 +7,12 @@
 //
 // doorward.db is the database, doorward.db.key the secret that wraps its data keys
 // when the host configures none, doorward.db.lock tells who has the database open.
-// All are readable by their owner only, and Open refuses files that are not. Back up
-// the first two together; one without the other opens nothing.
+// All are readable by their owner only, and Open refuses files that are not.
+//
+// The first two belong together; one without the other opens nothing. Backend.BackupFile
+// copies the database while it is used and BackupKey its secret. To restore, stop the
+// program and put both files back under their names. While a file is compacted its
+// copy is doorward.db.compact; one that a crash left behind is removed by the next Open.
 //
 // # Layout
 //
@@ -71,18 +75,24 @@ type Options struct {
 	// syncs that the server of such a mount does not honour cost the database, and
 	// with it tokens that were revoked and codes that were used.
 	InsecureAllowNetworkMount bool
+
+	// CompactAbove is the size in bytes above which a file that is free by more than
+	// half is compacted when it is opened, as Compact does it. 0 means 64 MiB, a
+	// negative one never.
+	CompactAbove int64
 }
 
 // Backend is a storage.Backend, storage.ClockWitness and storage.SecretKeeper in one
 // file. Make one with Open. It is safe for concurrent use by one process; a second
 // process is refused.
 type Backend struct {
-	path string
-	log  *slog.Logger
-	db   *bbolt.DB
-	file *os.File // bbolt's, to measure it and to let go of it when bbolt can't
-	base uint64   // added to a transaction id to make a revision
-	lead lead
+	path      string
+	log       *slog.Logger
+	db        *bbolt.DB
+	file      *os.File // bbolt's, to measure it and to let go of it when bbolt can't
+	base      uint64   // added to a transaction id to make a revision
+	pageBytes int
+	lead      lead
 
 	// gate is held for reading by every call and for writing by Close.
 	gate   sync.RWMutex
@@ -113,7 +123,16 @@ type Stats struct {
 
 	FreePages    int   // pages that can be used again
 	PendingPages int   // pages that can be when the reads under way have ended
+	PageBytes    int   // size of a page
 	FileBytes    int64 // size of the file
+}
+
+// AverageBatch is how many calls of Apply shared a commit, 0 before the first.
+func (s Stats) AverageBatch() float64 {
+	if s.Commits == 0 {
+		return 0
+	}
+	return float64(s.Batches) / float64(s.Commits)
 }
 
 // Stats returns the counts, also after Close. Tests and benchmarks use it to hold a
@@ -126,6 +145,7 @@ func (b *Backend) Stats() Stats {
 		Syncs:        int(b.syncs.Load()),
 		FreePages:    pages.FreePageN,
 		PendingPages: pages.PendingPageN,
+		PageBytes:    b.pageBytes,
 		FileBytes:    b.size.Load(),
 	}
 }

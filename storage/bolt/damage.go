@@ -58,27 +58,35 @@ type inspector struct {
 	file io.ReaderAt
 	size uint64
 	meta metaPage
-	seen []uint64 // bitmap of pages
+	seen []uint64     // bitmap of pages
+	stop func() error // asked before each page; nil: never
 }
 
-// findings is what inspect has to say about a sound file.
-type findings struct {
+// verdict is what inspect has to say about a sound file.
+type verdict struct {
 	listed bool // the free pages are listed
 	torn   bool // one of the meta pages was not written to the end
 }
 
 // inspect says what is wrong with a file, in the words that follow its name. A file
 // with more contents than limit is not walked if its free pages are listed.
-func inspect(file io.ReaderAt, size int64, limit uint64) (findings, error) {
+func inspect(file io.ReaderAt, size int64, limit uint64) (verdict, error) {
 	in := inspector{file: file, size: uint64(size)}
 	if size == 0 {
-		return findings{}, errors.New("is empty")
+		return verdict{}, errors.New("is empty")
 	}
 	torn, err := in.readMeta()
 	if err != nil {
-		return findings{}, err
+		return verdict{}, err
 	}
-	f := findings{listed: in.meta.freelist != notListed, torn: torn}
+	f, err := in.contents(limit)
+	f.torn = torn
+	return f, err
+}
+
+// contents looks at what the meta page leads to.
+func (in *inspector) contents(limit uint64) (verdict, error) {
+	f := verdict{listed: in.meta.freelist != notListed}
 	if need := in.meta.pages * in.meta.pageSize; in.size < need {
 		return f, fmt.Errorf("is cut off: it has %d bytes, its contents take %d", in.size, need)
 	}
@@ -178,6 +186,11 @@ func (in *inspector) metaAt(at uint64) (metaPage, error) {
 // page reads a page with what it overflows to, after checking that it is the page
 // it should be and that nothing else has it.
 func (in *inspector) page(id uint64, flags ...uint16) (page []byte, flag, count uint16, err error) {
+	if in.stop != nil {
+		if err := in.stop(); err != nil {
+			return nil, 0, 0, err
+		}
+	}
 	if id < firstDataPage || id >= in.meta.pages {
 		return nil, 0, 0, fmt.Errorf("page %d does not exist", id)
 	}

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,10 +48,18 @@ func Open(path string) (*Backend, error) {
 
 // OpenWith is Open with options.
 func OpenWith(path string, o Options) (*Backend, error) {
-	return open(path, o, walkLimit)
+	return opening{Options: o, walkLimit: walkLimit}.open(context.Background(), path)
 }
 
-func open(path string, o Options, limit uint64) (*Backend, error) {
+// opening is what one Open is to do.
+type opening struct {
+	Options
+	walkLimit uint64
+	compact   bool                    // whatever the size
+	step      func(name string) error // told how far compacting is; nil: nobody asks
+}
+
+func (o opening) open(ctx context.Context, path string) (*Backend, error) {
 	log := o.Logger
 	if log == nil {
 		log = slog.Default()
@@ -71,7 +80,7 @@ func open(path string, o Options, limit uint64) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := inspectLocked(path, limit)
+	found, err := inspectLocked(path, o.walkLimit)
 	if err != nil {
 		return nil, err
 	}
@@ -87,11 +96,16 @@ func open(path string, o Options, limit uint64) (*Backend, error) {
 		b.listedOnDisk = true // Close has nothing to write to a file that may not be ours
 		return nil, errors.Join(err, b.Close())
 	}
+	if err := b.compactAtStart(ctx, o); err != nil {
+		b.listedOnDisk = true
+		return nil, errors.Join(err, b.Close())
+	}
 	return b, nil
 }
 
 // start reads what the meta bucket says and leaves word of who has the file.
 func (b *Backend) start() error {
+	b.pageBytes = b.db.Info().PageSize
 	if err := b.measure(); err != nil {
 		return err
 	}
@@ -139,10 +153,10 @@ func readClock(meta *bbolt.Bucket) (ms int64, ok bool) {
 }
 
 // inspectLocked looks at the file while nobody writes it.
-func inspectLocked(path string, limit uint64) (findings, error) {
+func inspectLocked(path string, limit uint64) (verdict, error) {
 	db, file, err := openFile(path, true)
 	if err != nil && errors.Is(err, bbolterrors.ErrTimeout) {
-		return findings{}, openError(path, err)
+		return verdict{}, openError(path, err)
 	}
 	if err == nil {
 		defer func() { _ = db.Close() }() // opened for reading: nothing can be lost
@@ -150,11 +164,11 @@ func inspectLocked(path string, limit uint64) (findings, error) {
 		defer func() { _ = file.Close() }()
 	}
 	if err != nil {
-		return findings{}, openError(path, err)
+		return verdict{}, openError(path, err)
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return findings{}, openError(path, err)
+		return verdict{}, openError(path, err)
 	}
 	found, err := inspect(file, info.Size(), limit)
 	if err != nil {
@@ -163,8 +177,32 @@ func inspectLocked(path string, limit uint64) (findings, error) {
 	return found, nil
 }
 
-// openFile has bbolt open the file, which exists. file is bbolt's.
+// openFile has bbolt open and lock the file, which exists. file is bbolt's.
+//
+// A process that waited for the lock may get that of a file which a compacted one has
+// replaced meanwhile. What it wrote there would be lost, so it begins again.
 func openFile(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
+	const tries = 10
+	for range tries {
+		db, file, err = lockFile(path, readOnly)
+		if err != nil {
+			return nil, nil, err
+		}
+		locked, err := file.Stat()
+		if err == nil {
+			var named os.FileInfo
+			if named, err = os.Stat(path); err == nil && os.SameFile(locked, named) {
+				return db, file, nil
+			}
+		}
+		if err := errors.Join(err, guard(db.Close)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return nil, nil, errors.New("it is replaced again and again")
+}
+
+func lockFile(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error) {
 	o := &bbolt.Options{
 		Timeout:        lockTimeout,
 		FreelistType:   bbolt.FreelistMapType,
