@@ -6,6 +6,11 @@ import (
 	"strings"
 )
 
+// ClientAddr returns where a request came from, as limits and logs of the server see
+// it: the peer of the connection, or what Config.Proxies say of it. It is the zero
+// Addr when nobody can tell. A host that logs requests says the same by it.
+func (s *Server) ClientAddr(r *http.Request) netip.Addr { return clientAddr(r, s.config.Proxies) }
+
 // clientAddr returns where a request came from. Only what a listed proxy appended
 // to X-Forwarded-For is believed, from the right: the rest is the sender's own
 // word, and a limit on it would be no limit.

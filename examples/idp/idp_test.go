@@ -168,6 +168,11 @@ func TestTheDemoRefusesWhatItDidNotAskFor(t *testing.T) {
 	}
 	b.get(r.issuer + "/demo/callback?code=x&state=" + state).sees("The answer is not from the provider")
 	b.get(r.issuer + "/demo/callback?code=x&iss=" + r.issuer + "&state=" + state).sees("This sign-in is over") // once
+	state = b.begin(r.issuer)
+	b.get(r.issuer + "/demo/callback?code=wrong&iss=" + r.issuer + "&state=" + state).sees("The sign-in could not be completed")
+	if b.code != http.StatusBadRequest {
+		t.Errorf("a wrong code is answered with %d", b.code)
+	}
 	// Denied on the consent page.
 	b.get(r.issuer+"/demo").submit().submit("username", r.printed("Username"), "password", r.printed("Password")).submit("decision", "deny")
 	b.sees("You are not signed in", "access_denied")
@@ -421,6 +426,13 @@ func clientToken(t *testing.T, issuer, id, secret string) string {
 	}
 	parse(t, b.body, &answer)
 	return answer.Token
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // freeAddress returns an address on which nothing listens.

@@ -33,7 +33,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 		Issuer: issuer, Store: backend, Prefix: s.Prefix,
 		Login: handlers.PasswordLogin{Verify: func(ctx context.Context, username, password string) (handlers.Subject, error) {
 			return p.people.Verify(ctx, username, password)
-		}},
+		}, Account: func(ctx context.Context, username string) (string, error) { return p.people.Account(ctx, username) }},
 		Claims: func(ctx context.Context, c *handlers.ClaimsRequest) error { return p.people.Claims(ctx, c) },
 		OnEvent: func(ctx context.Context, e handlers.Event) {
 			log.InfoContext(ctx, "event", "type", string(e.Type), "client_id", e.ClientID, "sub", e.Subject, "grant", e.Grant, "reason", e.Reason)

@@ -133,8 +133,12 @@ func (h *house) build(ctx context.Context, s *settings.Settings, port int, log *
 // serve answers requests until a signal comes or ctx ends, then closes the house.
 func (h *house) serve(x *call, readyFile string) error {
 	p := h.provider
+	routes := closeAfterChunks(h.routes)
+	if h.tls != nil {
+		routes = strict(routes, p.server.Issuer())
+	}
 	web := &http.Server{
-		Handler:           accessLog(closeAfterChunks(h.routes), p.settings.Proxies, p.log),
+		Handler:           accessLog(routes, p.server.ClientAddr, p.log),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, TLSConfig: h.tls, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}

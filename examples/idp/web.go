@@ -8,9 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -18,6 +15,7 @@ import (
 	"github.com/doorward/doorward/examples/idp/demo"
 	"github.com/doorward/doorward/examples/idp/look"
 	"github.com/doorward/doorward/examples/idp/settings"
+	"github.com/doorward/doorward/internal/redact"
 )
 
 //go:embed files
@@ -26,6 +24,10 @@ var files embed.FS
 const (
 	demoPath  = "/demo"
 	extraPath = "/idp.css"
+
+	maxLoggedPath = 256 // bytes
+	// strictFor is how long a browser comes back by HTTPS alone.
+	strictFor = 365 * 24 * time.Hour
 )
 
 // routes puts everything together that is served.
@@ -44,10 +46,10 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	if site.Name == "" {
 		site.Name = u.Host
 	}
-	r.HandleFunc("/healthz", alive)
-	r.HandleFunc("/readyz", p.ready)
-	r.HandleFunc(u.Path+extraPath, look.Stylesheet)
-	r.Handle("/favicon.ico", http.RedirectHandler(site.Icon, http.StatusFound)) // what is no page asks there
+	r.Handle("/healthz", readOnly(http.HandlerFunc(alive)))
+	r.Handle("/readyz", readOnly(http.HandlerFunc(p.ready)))
+	r.Handle(u.Path+extraPath, readOnly(http.HandlerFunc(look.Stylesheet)))
+	r.Handle("/favicon.ico", readOnly(http.RedirectHandler(site.Icon, http.StatusFound))) // what is no page asks there
 	front, err := p.front(site, withDemo)
 	if err != nil {
 		return nil, err
@@ -97,11 +99,36 @@ func (p *provider) front(site look.Site, withDemo bool) (http.Handler, error) {
 	if withDemo {
 		page.Demo = issuer + demoPath
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return readOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := set.Serve(w, http.StatusOK, "home.html", page); err != nil {
 			p.log.ErrorContext(r.Context(), "the front page failed", "err", err)
 		}
-	}), nil
+	})), nil
+}
+
+// readOnly serves what can only be looked at. RFC 9110 §15.5.6
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "Only GET and HEAD are allowed here.", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// strict asks browsers to come back by HTTPS alone, where TLS ends here. Not on
+// loopback: a browser would ask it of everything that is developed there. RFC 6797 §7.1
+func strict(next http.Handler, issuer string) http.Handler {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "https" || settings.Loopback(u.Hostname()) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Strict-Transport-Security", fmt.Sprintf("max-age=%d", int(strictFor.Seconds())))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // oneHost sends a browser that came by 127.0.0.1 to localhost, or the other way
@@ -154,20 +181,16 @@ func closeAfterChunks(next http.Handler) http.Handler {
 	})
 }
 
-// tokenLike is what names something that only its owner should be able to name; its
-// beginning is the time it was made.
-var tokenLike = regexp.MustCompile(`(dw[a-z]_[A-Za-z0-9_-]{8})[A-Za-z0-9_-]+`)
-
 // accessLog writes one line for each request. The query stays out of it: it holds
-// codes and states.
-func accessLog(next http.Handler, proxies []netip.Prefix, log *slog.Logger) http.Handler {
+// codes and states. from says where a request came from.
+func accessLog(next http.Handler, from func(*http.Request) netip.Addr, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		counted := &countedWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(counted, r)
 		attrs := []slog.Attr{
-			slog.String("method", r.Method), slog.String("path", tokenLike.ReplaceAllString(r.URL.Path, "$1…")), slog.Int("status", counted.status),
-			slog.Int64("bytes", counted.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)), slog.String("from", from(r, proxies)),
+			slog.String("method", r.Method), slog.String("path", pathOf(r)), slog.Int("status", counted.status),
+			slog.Int64("bytes", counted.bytes), slog.Duration("took", time.Since(began).Round(time.Microsecond)), slog.String("from", from(r).String()),
 		}
 		if id := counted.Header().Get("X-Request-Id"); id != "" {
 			attrs = append(attrs, slog.String("request_id", id))
@@ -176,23 +199,14 @@ func accessLog(next http.Handler, proxies []netip.Prefix, log *slog.Logger) http
 	})
 }
 
-// from is where a request came from: what listed proxies say, from the right.
-func from(r *http.Request, proxies []netip.Prefix) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+// pathOf is a request's path as it may be logged: somebody may have put a token
+// there, or megabytes.
+func pathOf(r *http.Request) string {
+	path := redact.Text(r.URL.Path)
+	if len(path) > maxLoggedPath {
+		path = path[:maxLoggedPath] + "..."
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(host)
-		trusted := err == nil && slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
-		before, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if !trusted || err != nil {
-			break
-		}
-		host = before.String()
-	}
-	return host
+	return path
 }
 
 type countedWriter struct {

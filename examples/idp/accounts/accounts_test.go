@@ -61,6 +61,13 @@ func TestVerify(t *testing.T) {
 	if got, err := a.Verify(t.Context(), "alice@example.com", "alices password"); err != nil || got.Name != "Alice" {
 		t.Errorf("pages call the account %q, %v", got.Name, err)
 	}
+	for login, account := range map[string]string{
+		"aLICE": "Alice", "alice@EXAMPLE.com": "Alice", "carol@example.com": "carol", "twins@example.com": "twins@example.com", "nobody": "nobody",
+	} {
+		if got, err := a.Account(t.Context(), login); err != nil || got != account {
+			t.Errorf("%s is the account %q, %v", login, got, err)
+		}
+	}
 	for _, c := range []struct{ login, password, sub string }{
 		{"Alice", "alices password", alice.ID},
 		{"  aLICE ", "alices password", alice.ID},

@@ -67,6 +67,19 @@ func (a *Accounts) Verify(ctx context.Context, login, password string) (handlers
 	return handlers.Subject{ID: u.ID, Name: u.Username, AMR: []string{"pwd"}}, nil
 }
 
+// Account returns the username of who signs in under a name, and the name itself when
+// nobody does: guessing counts by the account, whichever of its names is used.
+func (a *Accounts) Account(ctx context.Context, login string) (string, error) {
+	u, err := a.byLogin(ctx, login)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return login, nil
+	case err != nil:
+		return "", err
+	}
+	return u.Username, nil
+}
+
 // matches says whether the password is that of an account that may be used. It
 // computes one slow hash whoever is asked for; of the zero User and of a disabled one
 // it looks at nothing that could answer sooner.

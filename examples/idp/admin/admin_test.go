@@ -132,6 +132,20 @@ func testUsers(t *testing.T, api admin.API) {
 	if made, err := api.AddUser(ctx, admin.NewUser{User: accounts.User{Username: "bob"}, Password: "bobs password"}); err != nil || made.Password != "" {
 		t.Errorf("a brought password came back: %+v, %v", made, err)
 	}
+	for _, steps := range []string{".", ".."} { // names that look like steps in a path
+		if _, err := api.SetDisabled(ctx, steps, true); !errors.Is(err, accounts.ErrNotFound) {
+			t.Errorf("%q: %v", steps, err)
+		}
+		if _, err := api.AddUser(ctx, admin.NewUser{User: accounts.User{Username: steps}}); err != nil {
+			t.Errorf("%q: %v", steps, err)
+		}
+		if u, err := api.SetDisabled(ctx, steps, true); err != nil || u.Username != steps {
+			t.Errorf("%q: %+v, %v", steps, u, err)
+		}
+		if err := api.RemoveUser(ctx, steps); err != nil {
+			t.Errorf("%q: %v", steps, err)
+		}
+	}
 	if _, err := api.AddUser(ctx, alice); !errors.Is(err, accounts.ErrExists) {
 		t.Errorf("a name twice: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/doorward/doorward/storage"
@@ -25,32 +26,32 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		"POST /clients": func(r *http.Request) (any, error) {
 			return with(r, api.AddClient)
 		},
-		"GET /clients/{id}": func(r *http.Request) (any, error) { return api.Client(r.Context(), r.PathValue("id")) },
+		"GET /clients/{id}": func(r *http.Request) (any, error) { return api.Client(r.Context(), named(r, "id")) },
 		"POST /clients/{id}/secret": func(r *http.Request) (any, error) {
 			return with(r, func(ctx context.Context, o overlap) (MadeClient, error) {
-				return api.RotateSecret(ctx, r.PathValue("id"), time.Duration(o.Seconds)*time.Second)
+				return api.RotateSecret(ctx, named(r, "id"), time.Duration(o.Seconds)*time.Second)
 			})
 		},
 		"DELETE /clients/{id}": func(r *http.Request) (any, error) {
-			return struct{}{}, api.RemoveClient(r.Context(), r.PathValue("id"))
+			return struct{}{}, api.RemoveClient(r.Context(), named(r, "id"))
 		},
 		"GET /users": func(r *http.Request) (any, error) { return api.Users(r.Context()) },
 		"POST /users": func(r *http.Request) (any, error) {
 			return with(r, api.AddUser)
 		},
 		"POST /users/{name}/disable": func(r *http.Request) (any, error) {
-			return api.SetDisabled(r.Context(), r.PathValue("name"), true)
+			return api.SetDisabled(r.Context(), named(r, "name"), true)
 		},
 		"POST /users/{name}/enable": func(r *http.Request) (any, error) {
-			return api.SetDisabled(r.Context(), r.PathValue("name"), false)
+			return api.SetDisabled(r.Context(), named(r, "name"), false)
 		},
 		"POST /users/{name}/password": func(r *http.Request) (any, error) {
 			return with(r, func(ctx context.Context, p password) (MadeUser, error) {
-				return api.ResetPassword(ctx, r.PathValue("name"), p.Password)
+				return api.ResetPassword(ctx, named(r, "name"), p.Password)
 			})
 		},
 		"DELETE /users/{name}": func(r *http.Request) (any, error) {
-			return struct{}{}, api.RemoveUser(r.Context(), r.PathValue("name"))
+			return struct{}{}, api.RemoveUser(r.Context(), named(r, "name"))
 		},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -68,6 +69,13 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		})
 	}
 	return mux
+}
+
+// sign stands before every name in a path.
+const sign = "="
+
+func named(r *http.Request, wildcard string) string {
+	return strings.TrimPrefix(r.PathValue(wildcard), sign)
 }
 
 type overlap struct {

@@ -77,8 +77,10 @@ func (c *Remote) call(ctx context.Context, method, path string, in, out any) err
 func client(id string, more ...string) string { return under("/clients/", id, more) }
 func user(name string, more ...string) string { return under("/users/", name, more) }
 
+// under names a record in a path. The sign before it keeps names like ".." from being
+// taken for steps.
 func under(path, id string, more []string) string {
-	path += url.PathEscape(id)
+	path += sign + url.PathEscape(id)
 	for _, m := range more {
 		path += "/" + m
 	}

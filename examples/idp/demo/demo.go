@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +88,10 @@ func (a *App) Handler() http.Handler {
 		at.Path, at.RawPath = strings.TrimPrefix(r.URL.Path, a.path), ""
 		if at.Path == "" {
 			at.Path = "/"
+		}
+		if path.Clean(at.Path) != at.Path { // the mux would send on to a path without ours
+			http.NotFound(w, r)
+			return
 		}
 		under.URL = &at
 		guarded.ServeHTTP(w, &under)
