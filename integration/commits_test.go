@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/doorward/doorward/storage/bolt"
+	"github.com/doorward/doorward/storage/postgres"
 )
 
 // ledger counts what requests cost.
 type ledger struct {
 	t     *testing.T
 	w     *world
-	bolt  *bolt.Backend // nil: memory
+	bolt  *bolt.Backend     // nil: another
+	pg    *postgres.Backend // nil: another
 	alice *person
 }
 
@@ -26,6 +28,10 @@ func (l *ledger) cost(name string, most int64, request func() (*reply, error)) *
 	if l.bolt != nil {
 		before = l.bolt.Stats()
 	}
+	var batches int
+	if l.pg != nil {
+		batches = l.pg.Stats().Commits
+	}
 	answer, err := request()
 	if err != nil {
 		l.t.Fatalf("%s: %v", name, err)
@@ -35,6 +41,11 @@ func (l *ledger) cost(name string, most int64, request func() (*reply, error)) *
 	}
 	if got := l.w.gate.count.Load() - applied; got != most {
 		l.t.Errorf("%s made %d commits, not %d; status %d", name, got, most, answer.status)
+	}
+	if l.pg != nil {
+		if got := int64(l.pg.Stats().Commits - batches); got != most {
+			l.t.Errorf("%s made %d transactions that wrote, not %d", name, got, most)
+		}
 	}
 	if l.bolt != nil {
 		after := l.bolt.Stats()
@@ -64,6 +75,7 @@ func TestCommits(t *testing.T) {
 	eachBackend(t, func(t *testing.T, w *world) {
 		l := &ledger{t: t, w: w, alice: w.person()}
 		l.bolt, _ = w.backend.(*bolt.Backend)
+		l.pg, _ = w.backend.(*postgres.Backend)
 		l.pages()
 		l.codes()
 		l.refreshes()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,12 +63,19 @@ import (
 //
 // A place is the name of an endpoint, a path of the origin, or a URL.
 func TestScripts(t *testing.T) {
-	for _, backend := range []string{"memory", "bolt"} {
+	for _, backend := range []string{"memory", "bolt", "postgres"} {
 		t.Run(backend, func(t *testing.T) {
+			var dsn string
+			var places atomic.Int64 // one for each script, in one database
+			if backend == "postgres" {
+				dsn = databases.Database(t)
+			}
 			testscript.Run(t, testscript.Params{
 				Dir: "testdata",
 				Setup: func(env *testscript.Env) error {
-					env.Values[stage{}] = &scene{dir: env.WorkDir, backend: backend}
+					env.Values[stage{}] = &scene{place: plan{
+						backend: backend, dir: env.WorkDir, dsn: dsn, schema: fmt.Sprintf("script_%d", places.Add(1)),
+					}}
 					return nil
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -91,8 +99,7 @@ type stage struct{}
 
 // scene is where a script stands.
 type scene struct {
-	dir      string
-	backend  string
+	place    plan // where the provider keeps its state
 	pages    map[string]*reply
 	world    *world
 	browsers map[string]*person
@@ -191,7 +198,7 @@ func (s *scene) startServer(args []string) error {
 		}
 	}
 	s.world, err = newWorld(plan{
-		backend: s.backend, dir: s.dir, issuer: settings.Get("issuer"),
+		backend: s.place.backend, dir: s.place.dir, dsn: s.place.dsn, schema: s.place.schema, issuer: settings.Get("issuer"),
 		configure: func(c *server.Config) {
 			c.Lifetimes = server.Lifetimes{
 				Code: lives["code"], AccessToken: lives["access"], RefreshIdle: lives["idle"], RefreshAbsolute: lives["absolute"],

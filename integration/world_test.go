@@ -20,21 +20,36 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/internal/pgtest"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/bolt"
 	"github.com/doorward/doorward/storage/memory"
+	"github.com/doorward/doorward/storage/postgres"
 )
 
 // plan is what a world is made by.
 type plan struct {
-	backend   string // memory or bolt
+	backend   string // memory, bolt or postgres
 	dir       string // of the bolt file
+	dsn       string // of the PostgreSQL database
+	schema    string // in it; empty: that of the backend itself
 	issuer    string
 	configure func(*server.Config)
 }
 
-const defaultIssuer = "https://id.test"
+const (
+	defaultIssuer = "https://id.test"
+
+	// wrapping is the configured secret of stores that keep none.
+	wrapping = "fK2p9QxLw7Vn4Rz1Tb6Yc8Hd3Jm5Gs0A"
+
+	// connections of one PostgreSQL backend. Many worlds share a server.
+	connections = 8
+)
+
+// databases is the PostgreSQL server of all tests that need one.
+var databases pgtest.Server
 
 // world is a provider in this process, with a clock that can be moved, a store that
 // can be made to fail, and everything it logs and emits kept.
@@ -112,18 +127,27 @@ func newWorld(p plan) (*world, error) {
 			return nil, err
 		}
 		w.backend = b
+	case "postgres":
+		b, err := postgres.OpenWith(context.Background(), p.dsn, postgres.Options{Logger: log, Schema: p.schema, MaxConns: connections})
+		if err != nil {
+			return nil, err
+		}
+		w.backend = b
 	default:
 		return nil, fmt.Errorf("there is no backend %q", p.backend)
 	}
-	w.gate = &gate{keeper: w.backend.(keeper)}
+	w.gate = &gate{durable: w.backend.(durable)}
 	config := server.Config{
-		Issuer: w.issuer, Store: w.gate, Login: handlers.PasswordLogin{Verify: verifyPassword}, Claims: w.claims, OnEvent: w.observe,
+		Issuer: w.issuer, Store: w.gate.whole(), Login: handlers.PasswordLogin{Verify: verifyPassword}, Claims: w.claims, OnEvent: w.observe,
 		Clients: cast(), DefaultAudience: "https://api.test",
 		Scopes: []server.Scope{
 			{Name: "profile", Description: "See your name"}, {Name: "email", Description: "See your e-mail address"},
 			{Name: "notes:read", Description: "Read your notes"}, {Name: "notes:write", Description: "Write notes"},
 		},
 		Keys: server.Keys{Algorithms: []string{"ES256"}}, Logger: log, Clock: w.now,
+	}
+	if p.backend == "postgres" { // it keeps no secret beside itself
+		config.Secrets = [][]byte{[]byte(wrapping)}
 	}
 	if p.configure != nil {
 		p.configure(&config)
@@ -144,6 +168,9 @@ func start(t testing.TB, p plan) *world {
 	t.Helper()
 	if p.dir == "" && p.backend == "bolt" {
 		p.dir = t.TempDir()
+	}
+	if p.dsn == "" && p.backend == "postgres" {
+		p.dsn = databases.Database(t)
 	}
 	w, err := newWorld(p)
 	if err != nil {
@@ -222,19 +249,29 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// keeper is all that a backend of ours can do.
-type keeper interface {
+// durable is what every backend of ours can do.
+type durable interface {
 	storage.Backend
 	storage.ClockWitness
-	storage.SecretKeeper
 }
 
 // gate makes a store fail on demand, and counts.
 type gate struct {
-	keeper
+	durable
 	reads  atomic.Bool // fail
 	writes atomic.Bool // fail
 	count  atomic.Int64
+}
+
+// whole is the gate with what its backend can do beyond that.
+func (g *gate) whole() storage.Backend {
+	if keeper, ok := g.durable.(storage.SecretKeeper); ok {
+		return struct {
+			*gate
+			storage.SecretKeeper
+		}{g, keeper}
+	}
+	return g
 }
 
 var errTold = fmt.Errorf("%w: the test made the store fail", storage.ErrUnavailable)
@@ -243,14 +280,14 @@ func (g *gate) Get(ctx context.Context, keys ...storage.Key) ([]storage.Record, 
 	if g.reads.Load() {
 		return nil, errTold
 	}
-	return g.keeper.Get(ctx, keys...)
+	return g.durable.Get(ctx, keys...)
 }
 
 func (g *gate) Apply(ctx context.Context, b storage.Batch) error {
 	if g.writes.Load() {
 		return errTold
 	}
-	err := g.keeper.Apply(ctx, b)
+	err := g.durable.Apply(ctx, b)
 	if err == nil {
 		g.count.Add(1)
 	}
