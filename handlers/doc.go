@@ -22,9 +22,9 @@
 //	consent ── the person signed out, or the client changed ──▶ start
 //	done, or past its end ── Start again ──▶ the same request from the beginning
 //
-// It lives an hour, and can be started again for a day. The browser that began it
-// has a cookie for it; no other browser gets in. The same decision within a minute,
-// by a double click, gets the same answer.
+// It lives an hour, and can be started again for a day, or for two hours when nobody
+// signed in. The browser that began it has a cookie for it; no other browser gets in.
+// The same decision within a minute, by a double click, gets the same answer.
 //
 // Every answer is held back until it is whole: a panic in a hook is a clean 500.
 // Every refusal is an engine.Error, written by refuseJSON or refusePage and nowhere

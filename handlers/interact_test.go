@@ -176,8 +176,11 @@ func TestExpiredStartsAgain(t *testing.T) {
 	if got := b.post(fresh+"?step=consent", decide("allow")).answer(t, "https://notes.example/cb"); got.Get("state") != "state-of-notes" {
 		t.Errorf("the original request was not resumed: %v", got)
 	}
-	w.advance(restartLife)
+	w.advance(strangerLife)
 	b.get(place).shows(t, http.StatusGone, "This sign-in link has expired", "Go back to the application")
+	b.get(fresh).shows(t, http.StatusGone, "already been used", "Start again") // of who signed in more is kept
+	w.advance(restartLife)
+	b.get(fresh).shows(t, http.StatusGone, "This sign-in link has expired", "Go back to the application")
 	b.get("/oauth/interaction/nonsense").shows(t, http.StatusGone, "This sign-in link has expired")
 }
 

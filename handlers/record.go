@@ -19,8 +19,10 @@ import (
 const (
 	interactionPrefix = "dwi_"
 
-	// restartLife is how long an interaction that ended can be started again.
-	restartLife = 24 * time.Hour
+	// restartLife is how long an interaction that ended can be started again, and
+	// strangerLife the same when nobody signed in: those cost their maker nothing.
+	restartLife  = 24 * time.Hour
+	strangerLife = 2 * time.Hour
 	// repeatLife is how long the same decision gets the same answer again.
 	repeatLife = time.Minute
 )
@@ -47,7 +49,7 @@ type record struct {
 	Step       step      `json:"step"`
 	SecretHash []byte    `json:"secret_hash"` // of the browser's cookie
 	CreatedAt  time.Time `json:"created_at"`
-	EndsAt     time.Time `json:"ends_at"` // of the interaction; the record stays a day longer
+	EndsAt     time.Time `json:"ends_at"` // of the interaction; the record stays longer
 
 	Device *deviceClaim `json:"device,omitempty"` // the request is that of a device, and Params are empty
 
@@ -65,7 +67,11 @@ type record struct {
 
 func interactions(s *storage.Store) *storage.Collection[record] {
 	return storage.Collect(s, "interaction", 1, func(v *record) storage.Meta {
-		return storage.Meta{ID: v.Key, Expiry: v.EndsAt.Add(restartLife)}
+		life := strangerLife
+		if v.Subject.ID != "" {
+			life = restartLife
+		}
+		return storage.Meta{ID: v.Key, Expiry: v.EndsAt.Add(life)}
 	})
 }
 
