@@ -1,10 +1,14 @@
 package engine_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"testing"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/jws"
+	"github.com/doorward/doorward/storage"
 )
 
 // Whatever a browser sends, the engine has an answer, never a failure, and sends
@@ -37,6 +41,37 @@ func FuzzAuthorize(f *testing.F) {
 			if _, err := url.Parse(w.Refuse(a, refusal).URL()); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// FuzzAssertion holds that whatever stands in a signed assertion, the client is told an
+// answer and never a failure, and that what was taken is not taken again.
+func FuzzAssertion(f *testing.F) {
+	w := newWorld(f, nil)
+	s := w.addSigner(storage.Client{ID: "robot", GrantTypes: machine})
+	now := w.now().Unix()
+	f.Add(fmt.Sprintf(`{"iss":"robot","sub":"robot","aud":%q,"jti":"1","exp":%d}`, issuer, now+60), "")
+	f.Add(fmt.Sprintf(`{"iss":"robot","sub":"robot","aud":[%q],"jti":"1","exp":%d.5,"iat":-1}`, issuer, now+60), "JWT")
+	f.Add(`{"exp":1e999,"exp":0}`, "at+jwt")
+	f.Fuzz(func(t *testing.T, claims, typ string) {
+		token, err := jws.Sign(s.key, typ, json.RawMessage(claims))
+		if err != nil {
+			t.Skip()
+		}
+		by := engine.Credentials{ClientID: "robot", Method: "private_key_jwt", Assertion: storage.Secret(token)}
+		for range 2 {
+			refusal := w.Revoke(t.Context(), by, "x", "")
+			if refusal == nil {
+				continue
+			}
+			if refusal.Code != "invalid_client" {
+				t.Fatalf("%v", refusal)
+			}
+			fault(t, refusal)
+		}
+		if w.Revoke(t.Context(), by, "x", "") == nil {
+			t.Error("it was taken again")
 		}
 	})
 }
