@@ -41,7 +41,8 @@ func withAPI(x *call, create bool, do func(ctx context.Context, api admin.API) e
 	}
 	// Warnings are of use here; what happened is not news to who asked for it.
 	log := slog.New(slog.NewTextHandler(x.streams.err, &slog.HandlerOptions{Level: slog.LevelError}))
-	backend, err := bolt.OpenWith(s.Store, bolt.Options{Logger: log})
+	// A command that only looks does not compact.
+	backend, err := bolt.OpenWith(s.Store, bolt.Options{Logger: log, CompactAbove: -1})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,10 @@
 //	idp --config FILE          serve what the file declares
 //	idp client add|list|show|rotate-secret|remove
 //	idp user add|list|disable|enable|reset-password|remove
+//	idp backup FILE            copy the database, also while the server runs
+//	idp check [FILE]           look for damage, in a backup too
+//	idp compact                give free pages back, while the server is stopped
+//	idp stats                  what the database holds
 //	idp config check FILE      print all that is wrong with a configuration file
 //	idp version
 //
@@ -61,6 +65,10 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve (when no command is given)."`
 	Client  clientCommands `cmd:"" help:"Manage clients, also while the server runs."`
 	User    userCommands   `cmd:"" help:"Manage users, also while the server runs."`
+	Backup  backupCommand  `cmd:"" help:"Copy the database into a new file, also while the server runs."`
+	Check   checkCommand   `cmd:"" help:"Look for damage in the database, or in a backup."`
+	Compact compactCommand `cmd:"" help:"Give the free pages of the database back, while the server is stopped."`
+	Stats   statsCommand   `cmd:"" help:"Show what the database holds and what writing it cost."`
 	Config_ configCommands `cmd:"" name:"config" help:"Look at a configuration file."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/bolt"
 )
 
 // provider is the server with its people, on an open database.
@@ -23,12 +24,14 @@ type provider struct {
 	server   *server.Server
 	people   *accounts.Accounts
 	demo     *storage.Collection[demoRecord]
+	file     *bolt.Backend // nil: the database is no file
 }
 
 // newProvider puts the server together. The errors are in the names of the
 // configuration file.
 func newProvider(ctx context.Context, s *settings.Settings, issuer string, backend storage.Backend, log *slog.Logger) (*provider, error) {
 	p := &provider{settings: s, log: log}
+	p.file, _ = backend.(*bolt.Backend)
 	config := server.Config{
 		Issuer: issuer, Store: backend, Prefix: s.Prefix,
 		Login: handlers.PasswordLogin{Verify: func(ctx context.Context, username, password string) (handlers.Subject, error) {
@@ -39,7 +42,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 			log.InfoContext(ctx, "event", "type", string(e.Type), "client_id", e.ClientID, "sub", e.Subject, "grant", e.Grant, "reason", e.Reason)
 		},
 		Clients: s.Clients, Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
-		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, RequirePushed: s.RequirePushed,
+		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, DeviceGrant: s.DeviceGrant, RequirePushed: s.RequirePushed,
 		Pages: server.Pages{Name: s.Name}, Proxies: s.Proxies, Logger: log,
 	}
 	if s.Overlay != "" {
@@ -58,7 +61,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 
 // local is what the command line can do with this provider.
 func (p *provider) local() *admin.Local {
-	return &admin.Local{Server: p.server, Accounts: p.people, Rotated: p.rotated}
+	return &admin.Local{Server: p.server, Accounts: p.people, Backend: p.file, Rotated: p.rotated}
 }
 
 // The issuer is remembered in the database, outside of any issuer's records, so

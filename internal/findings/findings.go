@@ -2,8 +2,8 @@
 package findings
 
 import (
-	"errors"
 	"fmt"
+	"strings"
 )
 
 // most is how many findings are told in full. A damaged database has thousands, and
@@ -12,6 +12,8 @@ const most = 20
 
 // List gathers findings. The zero List is empty.
 type List struct {
+	Is error // what the error of a list that is not empty is besides; nil: nothing
+
 	kept []error
 	more int
 }
@@ -30,8 +32,32 @@ func (l *List) Add(err error) {
 
 // Err is all findings as one error, one a line; nil when there is none.
 func (l *List) Err() error {
-	if l.more > 0 {
-		return errors.Join(append(l.kept[:most:most], fmt.Errorf("and %d more", l.more))...)
+	if len(l.kept) == 0 {
+		return nil
 	}
-	return errors.Join(l.kept...)
+	all := &found{all: l.kept[:len(l.kept):len(l.kept)], is: l.Is}
+	if l.more > 0 {
+		all.all = append(all.all, fmt.Errorf("and %d more", l.more))
+	}
+	return all
+}
+
+type found struct {
+	all []error
+	is  error
+}
+
+func (f *found) Error() string {
+	lines := make([]string, len(f.all))
+	for i, err := range f.all {
+		lines[i] = err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f *found) Unwrap() []error {
+	if f.is == nil {
+		return f.all
+	}
+	return append(f.all[:len(f.all):len(f.all)], f.is)
 }

@@ -108,16 +108,14 @@ type checker struct {
 
 func checkRecords(ctx context.Context, tx *bbolt.Tx, base uint64) (records int, err error) {
 	c := &checker{ctx: ctx, tx: tx, newest: storage.Revision(base + uint64(tx.ID()))}
+	c.found.Is = storage.ErrDamaged
 	cursor := tx.Cursor()
 	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
 		if err := c.bucket(name); err != nil {
 			return c.records, err
 		}
 	}
-	if err := c.found.Err(); err != nil {
-		return c.records, fmt.Errorf("%w: %w", storage.ErrDamaged, err)
-	}
-	return c.records, nil
+	return c.records, c.found.Err()
 }
 
 func (c *checker) bucket(name []byte) error {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -32,6 +33,10 @@ type API interface {
 	SetDisabled(ctx context.Context, username string, disabled bool) (accounts.User, error)
 	ResetPassword(ctx context.Context, username string, password storage.Secret) (MadeUser, error)
 	RemoveUser(ctx context.Context, username string) error
+
+	Stats(ctx context.Context) (Stats, error)
+	Check(ctx context.Context) (Checked, error)
+	Backup(ctx context.Context, w io.Writer) (int64, error)
 }
 
 // Status says who answers.
@@ -108,6 +113,7 @@ var kinds = []struct {
 	{"user_exists", accounts.ErrExists, 409},
 	{"configured", server.ErrConfigured, 409},
 	{"declared", accounts.ErrDeclared, 409},
+	{"damaged", storage.ErrDamaged, 500},
 	{"unavailable", storage.ErrUnavailable, 503},
 }
 

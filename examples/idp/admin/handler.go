@@ -20,6 +20,7 @@ const maxBody = 256 << 10
 // serve it on a socket that the operator alone can open.
 func Handler(api API, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /backup", streamBackup(api, log))
 	for pattern, call := range map[string]func(*http.Request) (any, error){
 		"GET /status":  func(r *http.Request) (any, error) { return api.Status(r.Context()) },
 		"GET /clients": func(r *http.Request) (any, error) { return api.Clients(r.Context()) },
@@ -35,7 +36,9 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		"DELETE /clients/{id}": func(r *http.Request) (any, error) {
 			return struct{}{}, api.RemoveClient(r.Context(), named(r, "id"))
 		},
-		"GET /users": func(r *http.Request) (any, error) { return api.Users(r.Context()) },
+		"GET /stats":  func(r *http.Request) (any, error) { return api.Stats(r.Context()) },
+		"POST /check": func(r *http.Request) (any, error) { return api.Check(r.Context()) },
+		"GET /users":  func(r *http.Request) (any, error) { return api.Users(r.Context()) },
 		"POST /users": func(r *http.Request) (any, error) {
 			return with(r, api.AddUser)
 		},
@@ -55,17 +58,10 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		},
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			unhurried(w)
 			result, err := call(r)
 			log.InfoContext(r.Context(), "admin call", "call", pattern, "path", r.URL.Path, "err", err)
-			status := http.StatusOK
-			if err != nil {
-				result, status = answerFor(err)
-			}
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			if err := json.NewEncoder(w).Encode(result); err != nil {
-				log.WarnContext(r.Context(), "an admin answer could not be written", "err", err)
-			}
+			writeAnswer(w, r, log, result, err)
 		})
 	}
 	return mux
@@ -76,6 +72,18 @@ const sign = "="
 
 func named(r *http.Request, wildcard string) string {
 	return strings.TrimPrefix(r.PathValue(wildcard), sign)
+}
+
+func writeAnswer(w http.ResponseWriter, r *http.Request, log *slog.Logger, result any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		result, status = answerFor(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(result); err != nil {
+		log.WarnContext(r.Context(), "an admin answer could not be written", "err", err)
+	}
 }
 
 type overlap struct {

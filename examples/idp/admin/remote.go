@@ -17,7 +17,10 @@ import (
 )
 
 // Remote calls the API of a server that runs, through its socket.
-type Remote struct{ client *http.Client }
+type Remote struct {
+	client  *http.Client
+	patient *http.Client // for calls that read the whole database
+}
 
 var _ API = (*Remote)(nil)
 
@@ -39,10 +42,15 @@ func Dial(ctx context.Context, socket string) (*Remote, error) {
 		return nil, fmt.Errorf("admin: reach the server through %s: %w", socket, err)
 	}
 	probe.Close()
-	return &Remote{client: &http.Client{Transport: &http.Transport{DialContext: connect}, Timeout: 30 * time.Second}}, nil
+	transport := &http.Transport{DialContext: connect}
+	return &Remote{client: &http.Client{Transport: transport, Timeout: 30 * time.Second}, patient: &http.Client{Transport: transport}}, nil
 }
 
 func (c *Remote) call(ctx context.Context, method, path string, in, out any) error {
+	return callWith(ctx, c.client, method, path, in, out)
+}
+
+func callWith(ctx context.Context, client *http.Client, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		encoded, err := json.Marshal(in)
@@ -55,23 +63,30 @@ func (c *Remote) call(ctx context.Context, method, path string, in, out any) err
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
-	resp, err := c.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("admin: call the running server: %w", err)
 	}
 	defer resp.Body.Close()
-	decoder := json.NewDecoder(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		var a answer
-		if err := decoder.Decode(&a); err != nil || a.Text == "" {
-			return fmt.Errorf("admin: the running server answered %s; is it another release?", resp.Status)
-		}
-		return a.err()
+	if err := refusal(resp); err != nil {
+		return err
 	}
-	if err := decoder.Decode(out); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return fmt.Errorf("admin: read the answer: %w", err)
 	}
 	return nil
+}
+
+// refusal is the error that an answer tells, nil when it tells none.
+func refusal(resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	var a answer
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || a.Text == "" {
+		return fmt.Errorf("admin: the running server answered %s; is it another release?", resp.Status)
+	}
+	return a.err()
 }
 
 func client(id string, more ...string) string { return under("/clients/", id, more) }
