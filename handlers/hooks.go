@@ -75,7 +75,7 @@ type ClaimsRequest struct {
 	// What is put here is told whatever the scopes.
 	IDToken     map[string]any
 	UserInfo    map[string]any
-	AccessToken map[string]any // shown by introspection
+	AccessToken map[string]any // shown by introspection, and inside a JWT to all who see it
 }
 
 // Event is something that happened and is durable.

@@ -76,3 +76,31 @@ func TestSigned(t *testing.T) {
 		t.Errorf("an expired token: %v, want ErrInvalid", err)
 	}
 }
+
+// TestSignedForLong holds that a key is published for as long as a token that it
+// signed can live, wherever that life was set.
+func TestSignedForLong(t *testing.T) {
+	for name, configure := range map[string]func(*server.Config){
+		"resource": func(c *server.Config) { c.Resources[0].AccessTokenLifetime = 6 * time.Hour },
+		"all":      func(c *server.Config) { c.Lifetimes.JWTAccessToken = 6 * time.Hour },
+	} {
+		p := servertest.New(t, func(c *server.Config) {
+			c.DefaultAudience, c.Lifetimes = resource, server.Lifetimes{IDToken: time.Minute, AccessToken: time.Minute}
+			c.Resources = []server.Resource{{ID: resource, AccessTokenFormat: storage.AccessTokenJWT}}
+			configure(c)
+		})
+		token := p.Token("alice", "notes:read")
+		p.RotateKeys()
+		p.Advance(5 * time.Hour)
+		v, err := bearer.NewRemote(bearer.RemoteConfig{Issuer: p.Issuer, Resource: resource, HTTP: p.HTTP, Clock: p.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := p.Server.Verify(t.Context(), token); err != nil {
+			t.Errorf("%s, here: %v", name, err)
+		}
+	}
+}
