@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -147,7 +149,14 @@ func TestDeviceIsAlwaysAskedFor(t *testing.T) {
 	place := b.post("/oauth/device", typed(c.UserCode)).to(t)
 	b.get(place).to(t)
 	b.get(place).shows(t, 200, "The request came from")
-	if called || w.poll(c) != "authorization_pending" {
+	// Nor is signing in here and now an answer.
+	fresh := w.browser()
+	d := w.television()
+	place = fresh.post("/oauth/device", typed(d.UserCode)).to(t)
+	fresh.get(place).to(t)
+	fresh.post(place+"?step=login", alice()).to(t)
+	fresh.get(place).shows(t, 200, "The request came from")
+	if called || w.poll(c) != "authorization_pending" || w.poll(d) != "authorization_pending" {
 		t.Error("the device was allowed without a page")
 	}
 }
@@ -242,22 +251,53 @@ func TestDeviceGuessing(t *testing.T) {
 	w := deviceWorld(t, options{})
 	c, b, stranger := w.television(), w.browser(), w.browser()
 	b.signIn("alice")
+	for range codesOfPerson + 1 { // what is right counts for nothing
+		b.post("/oauth/device", typed(c.UserCode)).to(t)
+	}
 	for n := range codesOfPerson {
 		b.post("/oauth/device", typed(fmt.Sprintf("BBBB-BBB%c", 'B'+n%2))).shows(t, 422, "not known")
 	}
-	b.post("/oauth/device", typed(c.UserCode)).shows(t, 429, "too many wrong codes")
-	if !strings.Contains(w.logged(), "user_code_slowed") {
-		t.Error("the log does not tell of it")
+	slowed := b.post("/oauth/device", typed(c.UserCode))
+	slowed.shows(t, 429, "too many wrong codes")
+	if slowed.Header.Get("Retry-After") != "900" || !strings.Contains(w.logged(), "user_code_slowed") {
+		t.Error("neither the answer nor the log tells how long it is")
 	}
-	stranger.post("/oauth/device", typed("BBBB-BBBB")).shows(t, 422)
-	for range codesOfAddress - codesOfPerson - 1 {
+	w.open(options{}) // as another process
+	b.post("/oauth/device", typed(c.UserCode)).shows(t, 429, "too many wrong codes")
+	for range codesOfAddress {
 		stranger.post("/oauth/device", typed("BBBB-BBBB")).shows(t, 422)
 	}
-	stranger.post("/oauth/device", typed(c.UserCode)).shows(t, 429)
+	stranger.post("/oauth/device", typed("BBBB-BBBB")).shows(t, 429)
 	w.advance(guessWindow)
-	c = w.television()
-	b.post("/oauth/device", typed(c.UserCode)).to(t)
+	b.post("/oauth/device", typed(w.television().UserCode)).to(t)
 	stranger.post("/oauth/device", typed(w.television().UserCode)).to(t)
+}
+
+// Many guesses at the same moment are not more than one after another.
+func TestDeviceGuessingAtOnce(t *testing.T) {
+	w := deviceWorld(t, options{})
+	var told sync.Map
+	var done sync.WaitGroup
+	for n := range 2 * codesOfAddress {
+		done.Go(func() {
+			r := httptest.NewRequest(http.MethodPost, "/oauth/device", strings.NewReader(typed("BBBB-BBBB").Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			out := httptest.NewRecorder()
+			w.h.Device(out, r)
+			told.Store(n, out.Code)
+		})
+	}
+	done.Wait()
+	judged := 0
+	told.Range(func(_, status any) bool {
+		if status == http.StatusUnprocessableEntity {
+			judged++
+		}
+		return true
+	})
+	if judged != codesOfAddress {
+		t.Errorf("%d guesses were judged", judged)
+	}
 }
 
 // With a session of the host's own the device is signed in by it, and the code is

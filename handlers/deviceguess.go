@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -20,20 +19,19 @@ const (
 	kindCodeFailures = "device-failures"
 )
 
-// codeGuesses bounds what one address tries at the same moment, which a counter in the
+// codeGuesses bounds what one guesser tries at the same moment, which a counter in the
 // store would see too late. It lives in memory.
 type codeGuesses struct {
 	mu    sync.Mutex
 	since time.Time
-	tried map[netip.Prefix]int // wrong ones, and those under way
+	tried map[string]int // wrong ones, and those under way
 }
 
 // codeGuess is one try of a user code.
 type codeGuess struct {
-	h       *Handlers
-	who     string // whose wrong tries the store counts: of the person, else of the address
-	address netip.Prefix
-	failed  bool
+	h      *Handlers
+	who    string // whose wrong tries are counted: of the person, else of the address
+	failed bool
 }
 
 // guessCode says whether a user code may be tried now; nil when there were too many
@@ -43,19 +41,15 @@ func (h *Handlers) guessCode(r *http.Request) (*codeGuess, *engine.Error) {
 	if err != nil {
 		return nil, storeFailed(err)
 	}
-	g := &codeGuess{h: h, address: h.addressOf(r)}
-	limit := codesOfPerson
+	g, limit := &codeGuess{h: h, who: h.store.Lookup("device guess person", p.ID)}, codesOfPerson
 	if p.nobody() {
-		limit = codesOfAddress
-		g.who = h.store.Lookup("device guess address", g.address.String())
-	} else {
-		g.who = h.store.Lookup("device guess person", p.ID)
+		g.who, limit = h.store.Lookup("device guess address", h.addressOf(r).String()), codesOfAddress
 	}
 	wrong, err := h.store.Counted(r.Context(), kindCodeFailures, g.who)
 	switch {
 	case err != nil:
 		return nil, storeFailed(err)
-	case wrong >= int64(limit) || !h.codes.begin(h.now(), g.address, limit):
+	case wrong >= int64(limit) || !h.codes.begin(h.now(), g.who, limit):
 		return nil, nil
 	}
 	return g, nil
@@ -70,27 +64,27 @@ func (g *codeGuess) wrong(ctx context.Context) error {
 // end must be called when the try is over: one that was right does not count.
 func (g *codeGuess) end() {
 	if !g.failed {
-		g.h.codes.undo(g.address)
+		g.h.codes.undo(g.who)
 	}
 }
 
-func (c *codeGuesses) begin(now time.Time, address netip.Prefix, limit int) bool {
+func (c *codeGuesses) begin(now time.Time, who string, limit int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.tried == nil || now.Sub(c.since) >= guessWindow || len(c.tried) > maxAddresses {
-		c.since, c.tried = now, map[netip.Prefix]int{}
+		c.since, c.tried = now, map[string]int{}
 	}
-	if c.tried[address] >= limit {
+	if c.tried[who] >= limit {
 		return false
 	}
-	c.tried[address]++
+	c.tried[who]++
 	return true
 }
 
-func (c *codeGuesses) undo(address netip.Prefix) {
+func (c *codeGuesses) undo(who string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tried[address] > 0 {
-		c.tried[address]--
+	if c.tried[who] > 0 {
+		c.tried[who]--
 	}
 }

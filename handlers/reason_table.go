@@ -22,6 +22,7 @@ var reasons = []reason{
 	{"unmet_authentication_requirements", "unmet_authentication_requirements", "The sign-in does not meet what the request asked for.", "See max_age_exceeded."},
 	{"insufficient_scope", "insufficient_scope", "The access token does not carry a scope that is needed.", "Ask for the scope when signing in."},
 	{"server_error", "server_error", "Something went wrong in the server or in one of its hooks.", "The operator finds the cause in the log by the request ID."},
+	{"busy", "temporarily_unavailable", "So many secrets are being checked that another would have to wait for long; somebody may be guessing.", "Try again after the time in Retry-After. Secrets that the server makes are checked quickly at any time."},
 	{"temporarily_unavailable", "temporarily_unavailable", "The server can not serve the request at the moment.", "Try again after the time in Retry-After."},
 	{"method_not_allowed", "invalid_request", "The endpoint does not take this HTTP method.", "Use one that the Allow header lists."},
 	{"content_type", "invalid_request", "The body is not a form.", "Send Content-Type: application/x-www-form-urlencoded."},

@@ -20,7 +20,7 @@ import (
 // TestScripts runs what stands in testdata. The words of a script:
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
-//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10]
+//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10] [devices=on]
 //	       [resources=URL,URL:jwt,..]  with these, which every client may have tokens for
 //	                           start a provider with the cast of world_test.go
 //	browser NAME               go on in another browser
@@ -209,6 +209,9 @@ func (s *scene) startServer(args []string) error {
 			}
 			c.Refresh.Policy = storage.RefreshPolicy(settings.Get("refresh"))
 			c.Limits.Logins = logins
+			if settings.Get("devices") == "on" {
+				withDevices(c)
+			}
 			listResources(c, settings.Get("resources"))
 		},
 	})

@@ -127,14 +127,18 @@ func (e *Engine) beginDevice(ctx context.Context, c *storage.Client, form url.Va
 		return nil, err
 	}
 	life := e.config.Lifetimes.DeviceCode
+	d := &device{
+		ID: id, Hash: []byte(codeHash(code)), ClientID: c.ID, Incarnation: c.Incarnation, Scopes: scopes, Audience: audience,
+		Address: r.Address, Agent: r.Agent, ExpiresAt: e.store.Now().Add(life),
+	}
 	// A user code that is taken makes the unit of work run again, with another one.
+	if err := e.devices.Insert(ctx, d); err != nil {
+		return nil, err
+	}
 	return &DeviceResponse{
-			DeviceCode: code, UserCode: user[:userCodeLength/2] + "-" + user[userCodeLength/2:],
-			ExpiresIn: life, Interval: pollInterval,
-		}, e.devices.Insert(ctx, &device{
-			ID: id, Hash: []byte(codeHash(code)), ClientID: c.ID, Incarnation: c.Incarnation, Scopes: scopes, Audience: audience,
-			Address: r.Address, Agent: r.Agent, ExpiresAt: e.store.Now().Add(life),
-		})
+		DeviceCode: code, UserCode: user[:userCodeLength/2] + "-" + user[userCodeLength/2:],
+		ExpiresIn: life, Interval: pollInterval,
+	}, nil
 }
 
 func deviceNotAllowed(c *storage.Client) *Error {
@@ -343,7 +347,7 @@ func (e *Engine) CheckDevice(ctx context.Context, id string, browser []byte) (*A
 func (e *Engine) waiting(ctx context.Context, id string, browser []byte) (*device, error) {
 	d, err := e.devices.Get(ctx, id)
 	switch {
-	case errors.Is(err, storage.ErrNotFound) || err == nil && !d.decided() && d.over(e.store.Now()):
+	case errors.Is(err, storage.ErrNotFound) || err == nil && d.over(e.store.Now()):
 		return nil, refuse(codeInvalidRequest, "device_request_expired", "The code has expired. Ask for a new one on your device.")
 	case err != nil:
 		return nil, err

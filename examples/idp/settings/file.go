@@ -49,6 +49,7 @@ type file struct {
 		RefreshIdle     duration `json:"refresh_idle"`
 		RefreshAbsolute duration `json:"refresh_absolute"`
 		PushedRequest   duration `json:"pushed_request"`
+		DeviceCode      duration `json:"device_code"`
 		Interaction     duration `json:"interaction"`
 		Consent         duration `json:"consent"`
 		SessionIdle     duration `json:"session_idle"`
@@ -68,7 +69,8 @@ type file struct {
 		Logins int `json:"logins"`
 	} `json:"limits"`
 	Features struct {
-		Demo *bool `json:"demo"`
+		Demo   *bool `json:"demo"`
+		Device *bool `json:"device"`
 	} `json:"features"`
 	Proxies []prefix `json:"proxies"`
 	Log     struct {
@@ -173,7 +175,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	l := f.Lifetimes
 	s.Lifetimes = server.Lifetimes{
 		Code: time.Duration(l.Code), AccessToken: time.Duration(l.AccessToken), JWTAccessToken: time.Duration(l.JWTAccessToken), IDToken: time.Duration(l.IDToken),
-		RefreshIdle: time.Duration(l.RefreshIdle), RefreshAbsolute: time.Duration(l.RefreshAbsolute),
+		RefreshIdle: time.Duration(l.RefreshIdle), RefreshAbsolute: time.Duration(l.RefreshAbsolute), DeviceCode: time.Duration(l.DeviceCode),
 		PushedRequest: time.Duration(l.PushedRequest), Interaction: time.Duration(l.Interaction), Consent: time.Duration(l.Consent),
 		SessionIdle: time.Duration(l.SessionIdle), SessionAbsolute: time.Duration(l.SessionAbsolute),
 	}
@@ -183,6 +185,10 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {
 		s.Demo = *f.Features.Demo
+	}
+	s.DeviceGrant = path == "" // without a file everything is there to be tried
+	if f.Features.Device != nil {
+		s.DeviceGrant = *f.Features.Device
 	}
 	for _, p := range f.Proxies {
 		s.Proxies = append(s.Proxies, netip.Prefix(p))

@@ -100,7 +100,7 @@ func flatten(err error) []error {
 
 // serverNames gives the names of the file to what package server advises.
 var serverNames = strings.NewReplacer(
-	"Config.Scopes", "scopes", "Config.Resources", "resources", "Config.Keys.Algorithms", "keys.algorithms", "set Secret,", "write client_secret or client_secret_file,",
+	"Config.Scopes", "scopes", "set Config.DeviceGrant", "write device: true under features", "Config.Resources", "resources", "Config.Keys.Algorithms", "keys.algorithms", "set Secret,", "write client_secret or client_secret_file,",
 	"RefreshPolicy", "refresh_policy", "Clients().Delete with this entry left out", "idp client remove, with this entry left out",
 )
 

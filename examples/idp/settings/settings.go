@@ -45,7 +45,8 @@ type Settings struct {
 
 	RequirePushed bool
 
-	Demo bool
+	Demo        bool
+	DeviceGrant bool
 
 	LogLevel slog.Level
 	LogJSON  bool
