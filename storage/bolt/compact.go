@@ -193,7 +193,7 @@ func (b *Backend) reopen() error {
 }
 
 // copyTo makes a database in the empty file at path of what tx holds, by
-// transactions of about stride bytes. What tells that it is one is written last, so a
+// transactions of about stride bytes, for the caller to sync. What tells that it is one is written last, so a
 // copy that was broken off is refused by Open.
 func copyTo(ctx context.Context, path string, tx *bbolt.Tx, base uint64, stride int) (err error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoSync: true})
@@ -201,9 +201,13 @@ func copyTo(ctx context.Context, path string, tx *bbolt.Tx, base uint64, stride 
 		return err
 	}
 	c := &copier{db: db, stride: stride}
+	var size int64
 	defer func() {
 		c.abandon()
 		err = errors.Join(err, db.Close())
+		if err == nil {
+			err = os.Truncate(path, size) // bbolt grows a file by a power of two or by 16 MiB
+		}
 	}()
 	cursor := tx.Cursor()
 	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
@@ -223,7 +227,10 @@ func copyTo(ctx context.Context, path string, tx *bbolt.Tx, base uint64, stride 
 	if err := c.put([]byte(metaBucket), []byte(metaRevisions), revisions); err != nil {
 		return err
 	}
-	return errors.Join(c.commit(), db.Sync())
+	return errors.Join(c.commit(), db.View(func(tx *bbolt.Tx) error {
+		size = tx.Size()
+		return nil
+	}))
 }
 
 // copier writes a database in bounded transactions.
