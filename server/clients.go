@@ -52,7 +52,6 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 			client.Secret = ""
 		}
 		secrets.Expect(client)
-		client.Incarnation = "" // one client for as long as it is configured
 		c.configured[client.ID] = client
 		c.order = append(c.order, client.ID)
 		switch _, err := c.stored.Get(ctx, client.ID); {

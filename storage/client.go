@@ -92,7 +92,9 @@ type Client struct {
 	Secrets []ClientSecret `json:"secrets,omitempty"`
 
 	// Incarnation tells apart clients that had the same ID one after the
-	// other, so that a new one inherits no token. Empty for configured clients.
+	// other, so that a new one inherits no token. A host that takes a client out of
+	// its configuration and puts another in under the same ID gives it another one;
+	// empty will do for clients that stay.
 	Incarnation string    `json:"incarnation,omitempty"`
 	CreatedAt   time.Time `json:"created_at,omitzero"`
 }

@@ -17,6 +17,7 @@ type browser struct {
 	t    *testing.T
 	http *http.Client
 	at   *url.URL
+	to   *url.URL // where a redirect that was not followed leads
 	body string
 	code int
 }
@@ -57,6 +58,7 @@ func (b *browser) read(resp *http.Response, err error) *browser {
 		b.t.Fatal(err)
 	}
 	b.at, b.body, b.code = resp.Request.URL, string(body), resp.StatusCode
+	b.to, _ = resp.Location()
 	return b
 }
 

@@ -25,6 +25,7 @@ type provider struct {
 	people   *accounts.Accounts
 	demo     *storage.Collection[demoRecord]
 	file     *bolt.Backend // nil: the database is no file
+	clients  clientMemory  // those of the configuration file
 }
 
 // newProvider puts the server together. The errors are in the names of the
@@ -32,6 +33,10 @@ type provider struct {
 func newProvider(ctx context.Context, s *settings.Settings, issuer string, backend storage.Backend, log *slog.Logger) (*provider, error) {
 	p := &provider{settings: s, log: log}
 	p.file, _ = backend.(*bolt.Backend)
+	var err error
+	if p.clients, err = recallClients(ctx, backend, issuer); err != nil {
+		return nil, err
+	}
 	config := server.Config{
 		Issuer: issuer, Store: backend, Prefix: s.Prefix,
 		Login: handlers.PasswordLogin{Verify: func(ctx context.Context, username, password string) (handlers.Subject, error) {
@@ -41,14 +46,13 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 		OnEvent: func(ctx context.Context, e handlers.Event) {
 			log.InfoContext(ctx, "event", "type", string(e.Type), "client_id", e.ClientID, "sub", e.Subject, "grant", e.Grant, "reason", e.Reason)
 		},
-		Clients: s.Clients, Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
+		Clients: p.clients.follow(s.Clients), Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
 		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, DeviceGrant: s.DeviceGrant, RequirePushed: s.RequirePushed,
 		Pages: server.Pages{Name: s.Name}, Proxies: s.Proxies, Logger: log,
 	}
 	if s.Overlay != "" {
 		config.Pages.Overlay = os.DirFS(s.Overlay)
 	}
-	var err error
 	if p.server, err = server.New(ctx, config); err != nil {
 		return nil, s.Explain(err)
 	}

@@ -120,6 +120,9 @@ func (h *house) build(ctx context.Context, s *settings.Settings, port int, log *
 	if h.routes, err = h.provider.routes(s.Demo); err != nil {
 		return err
 	}
+	if err := h.provider.followFile(ctx, h.backend); err != nil {
+		return err
+	}
 	if s.Demo { // last: what it makes is shown only once
 		made, err := h.provider.openDemo(ctx, h.provider.server.Issuer()+demoPath)
 		if err != nil {

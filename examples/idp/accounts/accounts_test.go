@@ -3,6 +3,7 @@ package accounts_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -274,5 +275,66 @@ func TestDeclaredUsersStandInFront(t *testing.T) {
 	}
 	if _, err := accounts.New(store, twice); !errors.Is(err, accounts.ErrInvalid) {
 		t.Errorf("a name declared twice: %v", err)
+	}
+}
+
+// What the configuration file ends is told once, whatever many users there are.
+func TestFollow(t *testing.T) {
+	backend := memory.New()
+	defer backend.Close()
+	store, err := storage.Open(t.Context(), backend, storage.Options{Namespace: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	follow := func(users ...accounts.Declared) []string {
+		t.Helper()
+		a, err := accounts.New(store, users)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var revoked, told []string
+		changes, err := a.Follow(t.Context(), func(_ context.Context, subject string) error {
+			revoked = append(revoked, subject)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			told = append(told, c.Subject+" "+c.Username+" "+c.Why)
+		}
+		if len(revoked) != len(told) {
+			t.Errorf("revoked %v, told %v", revoked, told)
+		}
+		return told
+	}
+	user := func(sub, name, password string, disabled bool) accounts.Declared {
+		return accounts.Declared{User: accounts.User{ID: sub, Username: name, Disabled: disabled}, Password: storage.Secret(password)}
+	}
+	hashed := user("4", "d", "", false)
+	hashed.PasswordHash = "$2a$04$abcdefghijklmnopqrstuuxZhfTVWH/J.PRcnzAXi3VVvXxLbAnby"
+	var many []accounts.Declared
+	for i := range 100 {
+		many = append(many, user(fmt.Sprint("many", i), fmt.Sprint("many", i), "password of all", false))
+	}
+	for _, step := range []struct {
+		users []accounts.Declared
+		want  []string
+	}{
+		{slices.Concat(many, []accounts.Declared{user("1", "a", "password 1", false), user("2", "b", "password 2", true)}), []string{"2 b disabled"}},
+		{slices.Concat(many, []accounts.Declared{user("1", "a", "password 1", false), user("2", "b", "password 2", true)}), nil},
+		{slices.Concat(many, []accounts.Declared{user("1", "renamed", "password 1", false), user("2", "b", "password 2", false)}), nil},
+		{slices.Concat(many, []accounts.Declared{user("1", "a", "password x", false), user("2", "b", "password 2", true)}), []string{"1 a password_changed", "2 b disabled"}},
+		{slices.Concat(many, []accounts.Declared{user("3", "a", "password x", false), hashed}), []string{"1 a removed", "2 b removed"}},
+		{slices.Concat(many, []accounts.Declared{user("3", "a", "password x", false), user("4", "d", "another password", false)}), []string{"4 d password_changed"}},
+		{many, []string{"3 a removed", "4 d removed"}},
+		{many, nil},
+	} {
+		if diff := cmp.Diff(step.want, follow(step.users...)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	if told := follow(); len(told) != len(many) {
+		t.Errorf("%d of %d are removed", len(told), len(many))
 	}
 }
