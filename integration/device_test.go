@@ -1,10 +1,12 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,5 +98,61 @@ func TestDeviceOfOAuth2(t *testing.T) {
 	_, err = config.DeviceAccessToken(ctx, begun)
 	if told := (*oauth2.RetrieveError)(nil); !errors.As(err, &told) || told.ErrorCode != "access_denied" {
 		t.Errorf("the device is told %v", err)
+	}
+}
+
+// Every step of a device and of its person is one commit, a poll that finds nothing
+// new is none, and neither code comes to the log.
+func TestDeviceCommits(t *testing.T) {
+	w := start(t, plan{configure: withDevices})
+	alice := w.person()
+	counted := func(what string, most int64, do func() (*reply, error)) *reply {
+		t.Helper()
+		before := w.gate.count.Load()
+		answer, err := do()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if got := w.gate.count.Load() - before; got != most {
+			t.Errorf("%s made %d commits, not %d; %s", what, got, most, answer)
+		}
+		return answer
+	}
+	post := func(place string, fields url.Values) func() (*reply, error) {
+		return func() (*reply, error) {
+			return send(alice.client, http.MethodPost, w.endpoint(place), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, fields.Encode())
+		}
+	}
+	begun := counted("asking for codes", 1, post("device_authorization", url.Values{"client_id": {"tv"}, "scope": {"openid"}}))
+	poll := post("token", url.Values{"client_id": {"tv"}, "grant_type": {storage.GrantDeviceCode}, "device_code": {begun.text("device_code")}})
+	counted("a first poll", 0, poll)
+	counted("a poll that is too early", 0, poll)
+	counted("a wrong code", 1, post("device", url.Values{"user_code": {"BBBB-BBBB"}}))
+	claimed := counted("typing the code", 1, post("device", url.Values{"user_code": {begun.text("user_code")}}))
+	here := claimed.location()
+	if here == nil {
+		t.Fatalf("the code was not taken: %s", claimed)
+	}
+	open := func() (*reply, error) { return send(alice.client, http.MethodGet, here.String(), nil, "") }
+	answerStep := func(step string, fields url.Values) func() (*reply, error) {
+		return func() (*reply, error) {
+			return send(alice.client, http.MethodPost, here.String()+"?step="+step, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, fields.Encode())
+		}
+	}
+	counted("finding out who is there", 1, open)
+	counted("the login page", 0, open)
+	counted("signing in", 1, answerStep("login", url.Values{"username": {"alice"}, "password": {people["alice"]}}))
+	counted("the question", 0, open)
+	counted("the answer", 1, answerStep("consent", url.Values{"decision": {"allow"}}))
+	counted("the end", 0, open)
+	counted("a double click", 0, answerStep("consent", url.Values{"decision": {"allow"}}))
+	if got := counted("the tokens", 1, poll); got.status != http.StatusOK {
+		t.Errorf("the device got %s", got)
+	}
+	counted("a poll after it", 0, poll)
+	for _, secret := range []string{begun.text("device_code"), begun.text("user_code"), strings.ReplaceAll(begun.text("user_code"), "-", "")} {
+		if bytes.Contains(w.journal.all(), []byte(secret)) {
+			t.Errorf("the log has %q", secret)
+		}
 	}
 }
