@@ -27,6 +27,9 @@ func (c *backupCommand) Run(x *call) error {
 	if err != nil {
 		return err
 	}
+	if s.Postgres != "" {
+		return notAFile("back it up by its own tools, as pg_dump, and keep the files of secrets elsewhere", s)
+	}
 	made := struct {
 		File  string `json:"file"`
 		Bytes int64  `json:"bytes"`
@@ -75,6 +78,10 @@ func (c *checkCommand) Run(x *call) error {
 	})
 }
 
+func notAFile(advice string, s *settings.Settings) error {
+	return fmt.Errorf("the state is in %s, not in a file: %s", s.Place(), advice)
+}
+
 type compactCommand struct{}
 
 // Run compacts the file, which no server may have open.
@@ -83,7 +90,10 @@ func (c *compactCommand) Run(x *call) error {
 	if err != nil {
 		return err
 	}
-	remote, err := admin.Dial(x.ctx, admin.Socket(s.Store))
+	if s.Postgres != "" {
+		return notAFile("it gives space back by itself (autovacuum)", s)
+	}
+	remote, err := admin.Dial(x.ctx, socketOf(s))
 	if err == nil {
 		status, err := remote.Status(x.ctx)
 		if err != nil {

@@ -195,6 +195,8 @@ func (p *provider) advice(command string) string {
 	switch s := p.settings; {
 	case len(s.Paths) > 0:
 		command += " --config " + s.Paths[0]
+	case s.Postgres != "":
+		// Its environment or flags name a secret; they are not repeated here.
 	case s.Store != settings.DefaultStore:
 		command += " --store " + s.Store
 	}

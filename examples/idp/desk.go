@@ -22,12 +22,15 @@ func withAPI(x *call, create bool, do func(ctx context.Context, api admin.API) e
 	if err != nil {
 		return err
 	}
-	remote, err := admin.Dial(x.ctx, admin.Socket(s.Store))
+	remote, err := admin.Dial(x.ctx, socketOf(s))
 	switch {
 	case err == nil:
 		status, err := remote.Status(x.ctx)
 		if err != nil {
 			return err
+		}
+		if s.Issuer != "" && s.Issuer != status.Issuer && s.Postgres != "" {
+			break // the socket is that of another replica; this database may have several open
 		}
 		if s.Issuer != "" && s.Issuer != status.Issuer {
 			return fmt.Errorf("the server that runs on %s has the issuer %s, not %s; leave the issuer out, or name the database of the other one by --store", s.Store, status.Issuer, s.Issuer)
@@ -36,17 +39,24 @@ func withAPI(x *call, create bool, do func(ctx context.Context, api admin.API) e
 	case !errors.Is(err, admin.ErrNobody):
 		return err
 	}
-	if !create && !exists(s.Store) {
+	if s.Postgres == "" && !create && !exists(s.Store) {
 		return fmt.Errorf("there is no database %s; start the server first (%s), or name the file by --store", s.Store, self())
 	}
 	// Warnings are of use here; what happened is not news to who asked for it.
 	log := slog.New(slog.NewTextHandler(x.streams.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	// A command that only looks does not compact.
-	backend, err := bolt.OpenWith(s.Store, bolt.Options{Logger: log, CompactAbove: -1})
+	backend, err := openStore(x.ctx, s, bolt.Options{Logger: log, CompactAbove: -1})
 	if err != nil {
 		return err
 	}
 	err = func() error {
+		last, err := lastIssuer(x.ctx, backend)
+		if err == nil && last == "" && !create {
+			err = fmt.Errorf("%s has served nobody yet; start the server first (%s)", s.Place(), self())
+		}
+		if err != nil {
+			return err
+		}
 		issuer, err := issuerOf(x.ctx, s, backend)
 		if err != nil {
 			return err

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 
@@ -100,10 +98,4 @@ func lastIssuer(ctx context.Context, backend storage.Backend) (string, error) {
 		return "", fmt.Errorf("look up the issuer: %w", err)
 	}
 	return string(found[0].Value), nil
-}
-
-// exists says whether there is a file.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/doorward/doorward/examples/idp/admin"
 	"github.com/doorward/doorward/examples/idp/settings"
+	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/bolt"
 )
 
@@ -59,7 +60,7 @@ func newLog(w io.Writer, s *settings.Settings) *slog.Logger {
 type house struct {
 	provider  *provider
 	listeners []net.Listener
-	backend   *bolt.Backend
+	backend   storage.Backend
 	tls       *tls.Config // nil: plain HTTP
 	demo      *made       // nil: no demo
 	routes    http.Handler
@@ -93,11 +94,11 @@ func openHouse(ctx context.Context, s *settings.Settings, log *slog.Logger) (_ *
 		}
 		h.tls = &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}
 	}
-	if !exists(s.Store) { // no database is made for a start that fails
+	if !isFile(s) { // no database is made for a start that fails
 		note(dryRun(ctx, s))
 	}
-	if len(reasons) == 0 || exists(s.Store) {
-		h.backend, err = bolt.OpenWith(s.Store, bolt.Options{Logger: log})
+	if len(reasons) == 0 || isFile(s) {
+		h.backend, err = openStore(ctx, s, bolt.Options{Logger: log})
 		note(err)
 	}
 	if len(reasons) > 0 {
@@ -168,7 +169,7 @@ func (h *house) serve(x *call, readyFile string) error {
 	if err := writeReady(readyFile, issuer); err != nil {
 		failed <- err
 	}
-	p.log.Info("serving", "issuer", issuer, "listen", p.settings.Listen, "store", p.settings.Store)
+	p.log.Info("serving", "issuer", issuer, "listen", p.settings.Listen, "store", p.settings.Place())
 
 	var cause error
 	select {
@@ -194,6 +195,13 @@ func (h *house) serve(x *call, readyFile string) error {
 		p.log.Info("stopped: everything is stored and closed")
 	}
 	return err
+}
+
+// answers says that a server listens on a socket. The lock of a database file says so
+// before; PostgreSQL has none.
+func answers(path string) bool {
+	_, err := admin.Dial(context.Background(), path)
+	return err == nil
 }
 
 func (h *house) answer(web *http.Server, l net.Listener) error {
@@ -223,14 +231,22 @@ func drain(web *http.Server, signals <-chan os.Signal, atMost time.Duration, log
 	}
 }
 
-// serveAdmin offers the command line's calls on the socket beside the database.
+// serveAdmin offers the command line's calls on the socket that belongs to the database.
 // Without a socket the server does its work; only commands must wait.
 func (h *house) serveAdmin(tasks *sync.WaitGroup) (closeAdmin func()) {
 	p := h.provider
-	path := admin.Socket(p.settings.Store)
+	path := socketOf(p.settings)
+	if p.settings.Postgres != "" && answers(path) {
+		p.log.Info("another replica on this machine has the admin socket and answers commands for all of them", "socket", path)
+		return func() {}
+	}
 	l, remove, err := admin.Listen(path)
+	if err != nil && p.settings.Postgres != "" {
+		p.log.Warn("there is no admin socket: commands open the database themselves; name another place by --admin-socket", "err", err)
+		return func() {}
+	}
 	if err != nil {
-		p.log.Warn("there is no admin socket: client and user commands work only while the server is stopped", "err", err)
+		p.log.Warn("there is no admin socket: client and user commands work only while the server is stopped; name another place by --admin-socket", "err", err)
 		return func() {}
 	}
 	control := &http.Server{

@@ -67,6 +67,16 @@ func OpenWith(ctx context.Context, dsn string, o Options) (*Backend, error) {
 	return b, nil
 }
 
+// Place names the database that a DSN means, for messages: without user and password. The
+// error is that of Open for a DSN that can't be read.
+func Place(dsn string) (string, error) {
+	config, err := configure(dsn, Options{})
+	if err != nil {
+		return "", err
+	}
+	return placeOf(config.ConnConfig), nil
+}
+
 // configure reads the DSN and adds what it does not say.
 func configure(dsn string, o Options) (*pgxpool.Config, error) {
 	if strings.TrimSpace(dsn) == "" {

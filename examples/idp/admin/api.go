@@ -156,10 +156,10 @@ func (e *farError) Unwrap() error { return e.is }
 // one problem a line.
 func Text(err error) string {
 	var lines []string
-	words := strings.NewReplacer("Config.Scopes", "scopes of the configuration file", "choose another, or Update that one", "choose another, or remove that one first")
+	words := strings.NewReplacer("Config.Scopes", "scopes of the configuration file", "was made with to Secrets", "was made with to store.secret_files", "choose another, or Update that one", "choose another, or remove that one first")
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimSuffix(line, "\n")
-		for _, prefix := range []string{"server: ", "accounts: ", "storage: ", "admin: ", "bolt: ", "invalid: "} {
+		for _, prefix := range []string{"server: ", "accounts: ", "storage: ", "admin: ", "bolt: ", "postgres: ", "invalid: "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
 		lines = append(lines, words.Replace(line))

@@ -10,10 +10,12 @@ import (
 	"syscall"
 )
 
-// Socket returns the path of the socket that belongs to a database, the shorter of
-// its absolute and its relative form: the system takes about a hundred bytes.
-func Socket(store string) string {
-	path := store + ".sock"
+// maxPath is how long the path of a socket may be on every system.
+const maxPath = 103
+
+// Shorter returns the path of a socket, the shorter of its absolute and its relative
+// form: the system takes about a hundred bytes.
+func Shorter(path string) string {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return path
@@ -47,6 +49,9 @@ func Listen(path string) (l net.Listener, stop func() error, err error) {
 	}
 	defer os.RemoveAll(folder)
 	hidden := filepath.Join(folder, "s")
+	if n := max(len(hidden), len(path)); n > maxPath {
+		return nil, nil, fmt.Errorf("admin: the path of the socket %s is too long: %d bytes are needed, and the system takes %d; choose a shorter one", path, n, maxPath)
+	}
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: hidden, Net: "unix"})
 	if err != nil {
 		return nil, nil, fmt.Errorf("admin: make the socket %s: %w", path, err)

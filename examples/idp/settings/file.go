@@ -33,9 +33,13 @@ type file struct {
 		Key  string `json:"key"`
 	} `json:"tls"`
 	Store struct {
-		Path        string   `json:"path"`
-		SecretFiles []string `json:"secret_files"`
+		Path         string   `json:"path"`
+		Postgres     string   `json:"postgres"`
+		PostgresFile string   `json:"postgres_file"`
+		SecretFiles  []string `json:"secret_files"`
 	} `json:"store"`
+	AdminSocket string `json:"admin_socket"`
+
 	Clients   outside    `json:"clients"`
 	Users     outside    `json:"users"`
 	Scopes    []scope    `json:"scopes"`
@@ -160,10 +164,15 @@ func (s *Settings) take(f file, path string, found *Problems) {
 		return filepath.Join(filepath.Dir(path), name)
 	}
 	s.Issuer, s.Listen, s.Prefix, s.Name, s.Audience = f.Issuer, f.Listen, f.Prefix, f.Name, f.Audience
-	s.Cert, s.Key, s.Store, s.Overlay = beside(f.TLS.Cert), beside(f.TLS.Key), beside(f.Store.Path), beside(f.Pages)
-	for i, name := range f.Store.SecretFiles {
-		s.secret(index("store.secret_files", i), beside(name), found)
+	s.Cert, s.Key, s.Overlay, s.AdminSocket = beside(f.TLS.Cert), beside(f.TLS.Key), beside(f.Pages), beside(f.AdminSocket)
+	p := storePlace{
+		path: beside(f.Store.Path), dsn: f.Store.Postgres, dsnFile: beside(f.Store.PostgresFile),
+		pathName: "store.path", dsnName: "store.postgres", dsnFileName: "store.postgres_file", secretsName: "store.secret_files",
 	}
+	for _, name := range f.Store.SecretFiles {
+		p.secretFiles = append(p.secretFiles, beside(name))
+	}
+	s.takeStore(p, found)
 	for _, one := range f.Scopes {
 		s.Scopes = append(s.Scopes, server.Scope(one))
 	}
@@ -211,20 +220,6 @@ func (s *Settings) take(f file, path string, found *Problems) {
 		{"users", f.Users, func(r *reader, at string, n *yaml.Node) { s.takeUser(r, at, n, beside) }},
 	} {
 		s.entries(list.name, list.from, beside, found, list.take)
-	}
-}
-
-// secret reads a file with a secret that wraps the keys of the store.
-func (s *Settings) secret(field, path string, found *Problems) {
-	body, err := readBounded(path)
-	body = bytes.TrimSpace(body)
-	switch {
-	case err != nil:
-		found.addError(s.at.line(field), field, err, "write the path of a file that can be read")
-	case len(body) < 32:
-		found.add(s.at.line(field), field, strconv.Itoa(len(body))+" bytes in it", "put at least 32 random bytes there, as from: openssl rand -base64 48")
-	default:
-		s.Secrets = append(s.Secrets, body)
 	}
 }
 

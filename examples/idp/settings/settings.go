@@ -26,8 +26,11 @@ type Settings struct {
 	Name   string // of the product, on every page
 
 	Cert, Key string // TLS files; empty: plain HTTP
-	Store     string // path of the database
+	Store     string // path of the database; empty with Postgres
+	Postgres  string // DSN of the database; empty with Store
 	Secrets   [][]byte
+
+	AdminSocket string // empty: one that belongs to the database
 
 	Clients   []storage.Client
 	Users     []accounts.Declared
@@ -56,6 +59,10 @@ type Settings struct {
 	Paths []string
 
 	at places
+
+	place        string // of the PostgreSQL database, for messages
+	databaseAt   string // the setting that named its DSN
+	secretsNamed bool
 }
 
 // TLS says whether the provider ends TLS itself.
@@ -73,6 +80,11 @@ type Where struct {
 	Config string `help:"Configuration file, YAML." placeholder:"FILE" env:"DOORWARD_CONFIG"`
 	Issuer string `help:"URL by which clients know the provider. Default: follows --listen." placeholder:"URL" env:"DOORWARD_ISSUER"`
 	Store  string `help:"Database file. Default: doorward.db." placeholder:"FILE" env:"DOORWARD_STORE"`
+
+	Postgres     string   `help:"PostgreSQL database in place of a file, which replicas may share. Keep a DSN with a password in a file." placeholder:"DSN" env:"DOORWARD_STORE_POSTGRES"`
+	PostgresFile string   `help:"File with the DSN." placeholder:"FILE" env:"DOORWARD_STORE_POSTGRES_FILE"`
+	SecretFiles  []string `name:"secret-file" help:"File with the secret that wraps the keys; repeat for earlier ones. PostgreSQL needs one." placeholder:"FILE" env:"DOORWARD_SECRET_FILES"`
+	AdminSocket  string   `help:"Where commands reach the server. Default: a socket beside the database file, else in XDG_RUNTIME_DIR or the working directory." placeholder:"PATH" env:"DOORWARD_ADMIN_SOCKET"`
 }
 
 // Serving are the flags of the command that serves.
@@ -146,12 +158,16 @@ func (s *Settings) overlay(f Flags, found *Problems) {
 		value *string
 	}{
 		{f.Issuer, &s.Issuer}, {f.Listen, &s.Listen}, {f.Prefix, &s.Prefix}, {f.Name, &s.Name},
-		{f.Store, &s.Store}, {f.TLSCert, &s.Cert}, {f.TLSKey, &s.Key},
+		{f.AdminSocket, &s.AdminSocket}, {f.TLSCert, &s.Cert}, {f.TLSKey, &s.Key},
 	} {
 		if o.flag != "" {
 			*o.value = o.flag
 		}
 	}
+	s.takeStore(storePlace{
+		path: f.Store, dsn: f.Postgres, dsnFile: f.PostgresFile, secretFiles: f.SecretFiles,
+		pathName: "--store", dsnName: "--postgres", dsnFileName: "--postgres-file", secretsName: "--secret-file",
+	}, found)
 	if f.Demo != nil {
 		s.Demo = *f.Demo
 	}
@@ -165,9 +181,7 @@ func (s *Settings) overlay(f Flags, found *Problems) {
 
 // finish fills in what follows from the rest.
 func (s *Settings) finish(found *Problems) {
-	if s.Store == "" {
-		s.Store = DefaultStore
-	}
+	s.checkStore(found)
 	if s.Name == "" && len(s.Paths) == 0 {
 		s.Name = "Doorward"
 	}

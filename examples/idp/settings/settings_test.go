@@ -74,7 +74,7 @@ lifetimes: {code: 1m}
 
 func TestUnknownKeysAreNamedWithLineAndAdvice(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
-		{"issuer: http://localhost:8080\ncolour: x\n", ":2: colour: found a key that is not known; write one of clients, "},
+		{"issuer: http://localhost:8080\ncolour: x\n", ":2: colour: found a key that is not known; write one of admin_socket, clients, "},
 		{"lisen: localhost:1\n", ":1: lisen: found a key that is not known; write listen"},
 		{"tls:\n  certificate: x\n  key: y\n", ":2: tls.certificate: found a key that is not known; write one of cert, key"},
 		{"clients:\n- client_id: a\n  redirect_uri: x\n", ":3: clients[0].redirect_uri: found a key that is not known; write redirect_uris"},
@@ -294,5 +294,59 @@ func TestDurations(t *testing.T) {
 		if got, err := settings.ParseDuration(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
+	}
+}
+
+const dsn = "postgres://doorward:hunter2-hunter2@db.internal:5433/product"
+
+func TestTheStateIsInPostgreSQL(t *testing.T) {
+	secret := write(t, "secret", strings.Repeat("0123456789abcdef", 2)+"\n")
+	named := write(t, "dsn", dsn+"\n")
+	for what, f := range map[string]settings.Flags{
+		"in the file":            flags(write(t, "idp.yaml", "store: {postgres: '"+dsn+"', secret_files: ["+secret+"]}\nadmin_socket: a.sock\n")),
+		"in a file of its own":   flags(write(t, "idp.yaml", "store: {postgres_file: '"+named+"', secret_files: ["+secret+"]}\n")),
+		"by flags":               {Where: settings.Where{Postgres: dsn, SecretFiles: []string{secret}}},
+		"by flags and two files": {Where: settings.Where{PostgresFile: named, SecretFiles: []string{secret}}},
+		"by a flag over a file":  {Where: settings.Where{Config: write(t, "idp.yaml", "store: {path: a.db, secret_files: ["+secret+"]}\n"), Postgres: dsn}},
+	} {
+		s, err := settings.Load(f)
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if s.Postgres != dsn || s.Store != "" || len(s.Secrets) != 1 || len(s.Secrets[0]) != 32 {
+			t.Errorf("%s: store %q, postgres %q, %d secrets", what, s.Store, s.Postgres, len(s.Secrets))
+		}
+		if got := s.Place(); got != `the database "product" at db.internal:5433` {
+			t.Errorf("%s: it is told as %s", what, got)
+		}
+		if what == "in the file" && s.AdminSocket != filepath.Join(filepath.Dir(f.Config), "a.sock") {
+			t.Errorf("the socket is %s", s.AdminSocket)
+		}
+	}
+	back := settings.Flags{Where: settings.Where{Config: write(t, "idp.yaml", "store: {postgres: '"+dsn+"', secret_files: ["+secret+"]}\n"), Store: "a.db"}}
+	if s, err := settings.Load(back); err != nil || s.Store != "a.db" || s.Postgres != "" || s.Place() != "a.db" {
+		t.Errorf("a file by a flag over PostgreSQL: %+v, %v", s, err)
+	}
+}
+
+func TestWhatIsWrongWithAPostgreSQLStore(t *testing.T) {
+	secret := write(t, "secret", strings.Repeat("0123456789abcdef", 2))
+	for text, want := range map[string]string{
+		"store:\n  postgres: " + dsn + "\n":                                                                    `:1: store.secret_files: found no secret for the database "product" at db.internal:5433; write a secret of 32 random bytes or more into a file`,
+		"store:\n  postgres: " + dsn + "\n  path: a.db\n  secret_files: [" + secret + "]\n":                    ":2: store.postgres: found store.path and store.postgres; leave one of them",
+		"store:\n  postgres: " + dsn + "\n  postgres_file: " + secret + "\n  secret_files: [" + secret + "]\n": ":3: store.postgres_file: found store.postgres and store.postgres_file; leave one of them",
+		"store:\n  postgres: postgres://a:hunter2-hunter2@b:x/c\n  secret_files: [" + secret + "]\n":           ":2: store.postgres: postgres: the DSN can't be read",
+		"store:\n  postgres_file: nowhere\n  secret_files: [" + secret + "]\n":                                 ":2: store.postgres_file: open ",
+		"store:\n  postgres: " + dsn + "\n  secret_files: [nowhere]\n":                                         ":3: store.secret_files[0]: open ",
+	} {
+		_, err := settings.Load(flags(write(t, "idp.yaml", text)))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s\nis refused with\n%v\nwithout %q, or with the password", text, err, want)
+		}
+	}
+	_, err := settings.Load(settings.Flags{Where: settings.Where{Store: "a.db", Postgres: dsn, SecretFiles: []string{secret}}})
+	if err == nil || !strings.Contains(err.Error(), "--postgres: found --store and --postgres; leave one of them") {
+		t.Errorf("two flags: %v", err)
 	}
 }
