@@ -43,6 +43,7 @@ func (h *Handlers) answerClient(w http.ResponseWriter, r *http.Request, a *engin
 				page.Fields = append(page.Fields, pages.Field{Name: name, Value: value})
 			}
 		}
+		w.Header().Set("Referrer-Policy", "no-referrer") // this form goes elsewhere
 		h.show(w, r, http.StatusOK, page)
 	case web:
 		redirect(w, a.URL())

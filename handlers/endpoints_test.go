@@ -163,8 +163,12 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 	b := w.browser()
 	for _, place := range []string{"/oauth/jwks", "/oauth/token", "/oauth/authorize", "/errors", "/oauth/interaction/x", "/oauth/logout", "/oauth/userinfo", "/oauth/assets/style.css", "/oauth/assets/none"} {
 		got := b.get(place)
+		referrer := "no-referrer"
+		if strings.Contains(place, "/interaction/") {
+			referrer = "same-origin" // its forms say where they come from
+		}
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Content-Security-Policy": "frame-ancestors 'none'", "X-Request-Id": "",
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": referrer, "Content-Security-Policy": "frame-ancestors 'none'", "X-Request-Id": "",
 		} {
 			if v := got.Header.Get(name); v == "" || !strings.Contains(v, want) {
 				t.Errorf("%s: %s is %q", place, name, v)
@@ -174,6 +178,38 @@ func TestHeadersOfEveryAnswer(t *testing.T) {
 			t.Errorf("%s has form-action, which breaks the way back to the client", place)
 		}
 	}
+}
+
+// Browsers without Sec-Fetch-Site send the origin of a form by the policy of its page,
+// and who leaves tells nobody where they were. Fetch standard §3.2
+func TestFormsOfBrowsersWithoutFetchMetadata(t *testing.T) {
+	w := newWorld(t, options{})
+	b := w.browser()
+	place := b.get(w.authorize("own", "response_mode", "form_post")).to(t)
+	// form is sent as such a browser does.
+	form := func(from page) page {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPost, w.absolute(place+"?step=login"), strings.NewReader(alice().Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", w.url)
+		if from.Header.Get("Referrer-Policy") == "no-referrer" {
+			r.Header.Set("Origin", "null")
+		}
+		return b.send(r)
+	}
+	answer := form(b.get(place))
+	answer.shows(t, http.StatusOK, `name="code"`)
+	if got := answer.Header.Get("Referrer-Policy"); got != "no-referrer" {
+		t.Errorf("the page with the code has the policy %q", got)
+	}
+	if got := b.get(w.authorize("own")); got.StatusCode != http.StatusSeeOther || got.Header.Get("Referrer-Policy") != "no-referrer" {
+		t.Errorf("%s with the policy %q", got.Status, got.Header.Get("Referrer-Policy"))
+	}
+	place = b.get(w.authorize("own", "prompt", "login")).to(t)
+	form(page{Response: &http.Response{Header: http.Header{"Referrer-Policy": {"no-referrer"}}}}).shows(t, http.StatusForbidden)
 }
 
 // Fetch standard, CORS protocol

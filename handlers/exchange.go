@@ -24,6 +24,7 @@ type rule struct {
 	methods []string
 	origins origins
 	page    bool // its errors are pages for people, not JSON
+	forms   bool // its pages hold forms that come back to us
 }
 
 func (r rule) named(name string, o origins) rule {
@@ -127,7 +128,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 			out.reset()
 			h.refuse(out, r, failed("panic", fmt.Errorf("a panic of type %T", cause)))
 		}
-		h.baseHeaders(out.header, x)
+		h.baseHeaders(out.header, x, out.status)
 		out.send(w, r)
 	}()
 	if rule.origins != noOrigin && preflight(r) {
@@ -196,11 +197,18 @@ func tooLarge() *engine.Error {
 }
 
 // baseHeaders sets what every answer carries, unless the endpoint said otherwise.
-func (h *Handlers) baseHeaders(header http.Header, x *exchange) {
+func (h *Handlers) baseHeaders(header http.Header, x *exchange, status int) {
 	header.Set("X-Request-Id", x.id)
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
+	referrer := "no-referrer"
+	if x.rule.forms && (status < 300 || status >= 400) {
+		// With no-referrer a browser sends "Origin: null" with a form, and one without
+		// Sec-Fetch-Site could not show that it is ours. Other sites learn nothing by
+		// this either. Fetch standard §3.2
+		referrer = "same-origin"
+	}
 	for name, value := range map[string]string{
+		"Referrer-Policy":         referrer,
 		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
 		"Cache-Control":           "no-store",
 		"X-Frame-Options":         "DENY",

@@ -156,13 +156,13 @@ func (h *Handlers) DeviceAuthorization(w http.ResponseWriter, r *http.Request) {
 
 // Device is the page on which people type the code that a device shows. RFC 8628 §3.3
 func (h *Handlers) Device(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.device)
+	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true}, h.device)
 }
 
 // Interact serves the pages of an interaction; the last element of its path is
 // the interaction's ID.
 func (h *Handlers) Interact(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.interact)
+	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true}, h.interact)
 }
 
 // Logout is the end session endpoint. OpenID Connect RP-Initiated Logout 1.0 §2

@@ -185,7 +185,7 @@ func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Requ
 	if x.id == "" {
 		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		in.h.baseHeaders(w.Header(), x)
+		in.h.baseHeaders(w.Header(), x, 0)
 	}
 	x.clientID = in.a.Client.ID
 	if in.done {

@@ -72,9 +72,10 @@ func (s *Set) Serve(w http.ResponseWriter, status int, name string, data any) er
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", pages.Policy)
+	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin") // so that a form says where it comes from
 	w.WriteHeader(status)
 	_, err := out.WriteTo(w)
 	return err
