@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -69,7 +68,7 @@ func held(b *testing.B, w *world, store *bolt.Backend) (all int64) {
 	for _, k := range kinds {
 		all += k.Bytes
 		if testing.Verbose() && b.N > 1 {
-			b.Log(fmt.Sprintf("%-12s %7d %9d B", k.Kind, k.Live+k.Expired, k.Bytes))
+			b.Logf("%-12s %7d %9d B", k.Kind, k.Live+k.Expired, k.Bytes)
 		}
 	}
 	return all

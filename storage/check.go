@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
-
-	"github.com/doorward/doorward/internal/findings"
 )
 
 // Census is implemented by a Backend that can count what it holds.
@@ -39,7 +37,7 @@ func (s *Store) Check(ctx context.Context) (records int, err error) {
 	if err != nil {
 		return 0, unavailable(err)
 	}
-	var found findings.List
+	var found Findings
 	for _, t := range tallies {
 		// The envelope is sealed by the secret and was opened when the Store was.
 		if t.Namespace != s.namespace || t.Kind == envelopeKind {
@@ -54,7 +52,7 @@ func (s *Store) Check(ctx context.Context) (records int, err error) {
 	return records, found.Err()
 }
 
-func (s *Store) checkKind(ctx context.Context, kind string, found *findings.List) (records int, err error) {
+func (s *Store) checkKind(ctx context.Context, kind string, found *Findings) (records int, err error) {
 	for after := ""; ; {
 		page, err := s.backend.List(ctx, Query{Namespace: s.namespace, Kind: kind, After: after, Limit: MaxPage})
 		if err != nil {

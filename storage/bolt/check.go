@@ -11,7 +11,6 @@ import (
 
 	bbolt "go.etcd.io/bbolt"
 
-	"github.com/doorward/doorward/internal/findings"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -101,14 +100,13 @@ type checker struct {
 	ctx    context.Context // of the one call that it serves
 	tx     *bbolt.Tx
 	newest storage.Revision
-	found  findings.List
+	found  storage.Findings
 
 	records, seen int
 }
 
 func checkRecords(ctx context.Context, tx *bbolt.Tx, base uint64) (records int, err error) {
 	c := &checker{ctx: ctx, tx: tx, newest: storage.Revision(base + uint64(tx.ID()))}
-	c.found.Is = storage.ErrDamaged
 	cursor := tx.Cursor()
 	for name, _ := cursor.First(); name != nil; name, _ = cursor.Next() {
 		if err := c.bucket(name); err != nil {
