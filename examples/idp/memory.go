@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 
-	"github.com/doorward/doorward/internal/opaque"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -14,9 +12,18 @@ import (
 // their ID, so that one that is taken out and put back later inherits no token.
 type clientMemory map[string]clientMemo
 
+// clientMemo holds a count and nothing random, so that replicas that start at the same
+// time agree.
 type clientMemo struct {
-	Incarnation string `json:"incarnation,omitempty"`
-	Gone        bool   `json:"gone,omitempty"` // it was not in the file at the last start
+	Returns int  `json:"returns,omitempty"` // how often it came back
+	Gone    bool `json:"gone,omitempty"`    // it was not in the file at the last start
+}
+
+func (m clientMemo) incarnation() string {
+	if m.Returns == 0 {
+		return ""
+	}
+	return fmt.Sprint("returned-", m.Returns)
 }
 
 func clientsKey(issuer string) storage.Key {
@@ -45,9 +52,9 @@ func (m clientMemory) follow(clients []storage.Client) []storage.Client {
 		c := clients[i].Clone()
 		memo := m[c.ID]
 		if memo.Gone {
-			memo = clientMemo{Incarnation: base64.RawURLEncoding.EncodeToString(opaque.Random(12))}
+			memo = clientMemo{Returns: memo.Returns + 1}
 		}
-		m[c.ID], there[c.ID], c.Incarnation = memo, true, memo.Incarnation
+		m[c.ID], there[c.ID], c.Incarnation = memo, true, memo.incarnation()
 		now = append(now, *c)
 	}
 	for id, memo := range m {
