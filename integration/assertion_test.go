@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -174,7 +173,7 @@ func TestKeysAtAURL(t *testing.T) {
 	var asked atomic.Int64
 	keys := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)
-		_, _ = io.WriteString(w, string(r.keys()))
+		_, _ = w.Write(r.keys())
 	}))
 	defer keys.Close()
 	roots := x509.NewCertPool()

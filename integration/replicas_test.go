@@ -71,8 +71,10 @@ func TestReplicasServeOneFlow(t *testing.T) {
 	for range 5 {
 		alice := r.person()
 		tokens := r.mustTokens(t, alice, "web") // with the login page and the consent page
-		if !r.works(t, tokens.text("access_token")) || !r.works(t, tokens.text("access_token")) {
-			t.Error("an access token does not work on both")
+		for range 2 { // each replica in its turn
+			if !r.works(t, tokens.text("access_token")) {
+				t.Error("an access token does not work on both")
+			}
 		}
 		next := must(r.refresh("web", tokens.text("refresh_token"), nil))
 		if next.status != http.StatusOK {

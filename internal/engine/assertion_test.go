@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -368,7 +367,7 @@ func publish(t testing.TB, keys json.RawMessage) *published {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		_, _ = io.WriteString(w, string(body))
+		_, _ = w.Write(body)
 	}))
 	t.Cleanup(p.Close)
 	return p
