@@ -71,7 +71,7 @@ func TestReplicasServeOneFlow(t *testing.T) {
 	for range 5 {
 		alice := r.person()
 		tokens := r.mustTokens(t, alice, "web") // with the login page and the consent page
-		for range 2 { // each replica in its turn
+		for range 2 {                           // each replica in its turn
 			if !r.works(t, tokens.text("access_token")) {
 				t.Error("an access token does not work on both")
 			}
