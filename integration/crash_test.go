@@ -36,7 +36,16 @@ type worker struct {
 // same file, and holds it to what they were told before: every token works, what was
 // revoked stays revoked, and nothing that works once works twice. RFC 6749 §10.5,
 // RFC 9700 §4.14.2
-func TestCrash(t *testing.T) {
+func TestCrash(t *testing.T) { crashes(t) }
+
+// TestCrashOnPostgreSQL is the same with the state in a database that stays up.
+func TestCrashOnPostgreSQL(t *testing.T) {
+	onPostgreSQL(t)
+	crashes(t)
+}
+
+func crashes(t *testing.T) {
+	t.Helper()
 	times := 20
 	if testing.Short() {
 		times = 5

@@ -98,6 +98,9 @@ func TestProcessesShareADatabase(t *testing.T) {
 		t.Errorf("the session ended with a process: %v", to)
 	}
 	commandsOf(t, p, both)
+	if !strings.Contains(q.output.String(), "another replica on this machine has the admin socket") {
+		t.Error("the second process took the socket of the first, or had none")
+	}
 
 	p.kill()
 	q.kill()

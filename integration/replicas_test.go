@@ -112,7 +112,6 @@ func TestReplicasUseOnce(t *testing.T) {
 		"codes":  roundsOfCodes,
 		"strict": roundsOfStrict,
 		"window": func(t *testing.T, s *site) { roundsOfWindow(t, s, "own") },
-		"until":  func(t *testing.T, s *site) { roundsOfWindow(t, s, "until") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

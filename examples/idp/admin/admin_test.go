@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,5 +242,16 @@ func TestARotationIsHandedOn(t *testing.T) {
 	made, err := local.RotateSecret(t.Context(), "web", 0)
 	if err != nil || told == "" || told != made.Secret {
 		t.Errorf("made %v, told %v, %v", made.Secret != "", told != "", err)
+	}
+}
+
+func TestASocketPathThatIsTooLong(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("long", 30)+".sock")
+	_, _, err := admin.Listen(path)
+	if err == nil || !strings.Contains(err.Error(), path+" is too long") || !strings.Contains(err.Error(), "choose a shorter one") {
+		t.Errorf("the error is %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 0 {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }
