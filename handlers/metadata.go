@@ -40,7 +40,7 @@ type Offer struct {
 
 // protocolClaims are in ID tokens whatever the Claims hook says, each where there is
 // something to tell. OpenID Connect Core §2
-var protocolClaims = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid"}
+var protocolClaims = []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid"}
 
 // Metadata returns the handler of the well-known documents, which tell what is
 // mounted and nothing else. OpenID Connect Discovery §3, RFC 8414 §2
