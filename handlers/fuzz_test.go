@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/internal/quotable"
 )
 
 // What passes the gate is unambiguous text of one client.
@@ -23,7 +24,7 @@ func FuzzGate(f *testing.F) {
 		}
 		c, form, e := authenticated(formRequest(body, header))
 		if e != nil {
-			if d := describable(e.Description); strings.ContainsAny(d, "\"\\\r\n") || statusOf(e) < 400 {
+			if d := quotable.Text(e.Description); strings.ContainsAny(d, "\"\\\r\n") || statusOf(e) < 400 {
 				t.Errorf("refused with %d %q", statusOf(e), d)
 			}
 			return

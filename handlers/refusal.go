@@ -12,6 +12,7 @@ import (
 
 	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/quotable"
 	"github.com/doorward/doorward/internal/redact"
 	"github.com/doorward/doorward/storage"
 )
@@ -89,7 +90,7 @@ func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
 	}
 	body := map[string]string{"error": e.Code, "error_uri": h.engine.ErrorURI(e)}
 	if e.Description != "" {
-		body["error_description"] = describable(e.Description)
+		body["error_description"] = quotable.Text(e.Description)
 	}
 	w.WriteHeader(statusOf(e))
 	_ = json.NewEncoder(w).Encode(body) // a response held back never fails
@@ -98,9 +99,9 @@ func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
 // challenge is the WWW-Authenticate header. A request without any token is told
 // the scheme alone. RFC 6750 §3.1
 func (h *Handlers) challenge(e *engine.Error) string {
-	c := e.Challenge + ` realm="` + describable(h.config.Issuer) + `"`
+	c := e.Challenge + ` realm="` + quotable.Text(h.config.Issuer) + `"`
 	if e.Challenge == "Bearer" && e.Reason != "token_missing" {
-		c += `, error="` + e.Code + `", error_description="` + describable(e.Description) + `"`
+		c += `, error="` + e.Code + `", error_description="` + quotable.Text(e.Description) + `"`
 	}
 	return c
 }
@@ -114,22 +115,6 @@ func statusOf(e *engine.Error) int {
 
 func retryAfter(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
-}
-
-// describable keeps to the characters of an error_description. RFC 6749 §5.2
-func describable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"':
-			return '\''
-		case r == '\\':
-			return '/'
-		case r >= 0x20 && r <= 0x7e:
-			return r
-		default:
-			return '?'
-		}
-	}, s)
 }
 
 // refusePage is the one place where an error page is made.

@@ -15,7 +15,7 @@ func (h *Handlers) revoke(w http.ResponseWriter, r *http.Request) *engine.Error 
 	if form.Get("token") == "" {
 		return tokenParameterMissing()
 	}
-	if e := h.engine.Revoke(r.Context(), c, form.Get("token"), form.Get("token_type_hint")); e != nil {
+	if e := h.engine.Revoke(r.Context(), c, form.Get("token")); e != nil {
 		return e
 	}
 	w.WriteHeader(http.StatusOK)
@@ -30,7 +30,7 @@ func (h *Handlers) introspect(w http.ResponseWriter, r *http.Request) *engine.Er
 	if form.Get("token") == "" {
 		return tokenParameterMissing()
 	}
-	answer, e := h.engine.Introspect(r.Context(), c, form.Get("token"), form.Get("token_type_hint"))
+	answer, e := h.engine.Introspect(r.Context(), c, form.Get("token"))
 	if e != nil {
 		return e
 	}

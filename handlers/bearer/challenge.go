@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/doorward/doorward/internal/quotable"
 	"github.com/doorward/doorward/internal/redact"
 )
 
@@ -108,7 +109,7 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 func (g *gate) challenge(e *refusal) string {
 	var params []string
 	add := func(name, value string) {
-		if value = quotable(value); value != "" {
+		if value = quotable.Text(value); value != "" {
 			params = append(params, name+`="`+value+`"`)
 		}
 	}
@@ -132,26 +133,9 @@ func (g *gate) challenge(e *refusal) string {
 func scopeList(lists ...[]string) string {
 	var names []string
 	for _, name := range slices.Concat(lists...) {
-		if name != "" && name == quotable(name) && !strings.Contains(name, " ") && !slices.Contains(names, name) {
+		if name != "" && name == quotable.Text(name) && !strings.Contains(name, " ") && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, " ")
-}
-
-// quotable keeps to the characters of an error_description, which need no escape
-// inside quotes. RFC 6750 §3
-func quotable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"':
-			return '\''
-		case r == '\\':
-			return '/'
-		case r >= 0x20 && r <= 0x7e:
-			return r
-		default:
-			return '?'
-		}
-	}, s)
 }

@@ -129,7 +129,7 @@ func TestAccessJWTOfMachine(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the claims differ (-want +got):\n%s", diff)
 	}
-	answer, refusal := w.Introspect(t.Context(), by, tokens.AccessToken, "")
+	answer, refusal := w.Introspect(t.Context(), by, tokens.AccessToken)
 	w.fine(refusal)
 	if answer["active"] != true || answer["sub"] != "m" {
 		t.Errorf("introspection says %v", answer)
@@ -197,7 +197,7 @@ func TestAccessJWTRevocation(t *testing.T) {
 	revoke := func(as string) int64 {
 		t.Helper()
 		return w.commits(func() {
-			w.fine(w.Revoke(t.Context(), engine.Credentials{ClientID: as, Method: "none"}, tokens.AccessToken, ""))
+			w.fine(w.Revoke(t.Context(), engine.Credentials{ClientID: as, Method: "none"}, tokens.AccessToken))
 		})
 	}
 	if n := revoke("stranger"); n != 0 || !w.works(tokens.AccessToken) {
@@ -215,7 +215,7 @@ func TestAccessJWTRevocation(t *testing.T) {
 		t.Errorf("%d commits for a second time", n)
 	}
 	w.backend.failGet.Store(true)
-	if refusal := w.Revoke(t.Context(), spa, second.AccessToken, ""); refusal == nil || refusal.Status != 503 {
+	if refusal := w.Revoke(t.Context(), spa, second.AccessToken); refusal == nil || refusal.Status != 503 {
 		t.Errorf("a failing store: %v", refusal)
 	}
 	w.backend.failGet.Store(false)

@@ -237,9 +237,9 @@ func TestAssertionRace(t *testing.T) {
 				case 0:
 					_, refusal = w.ask(by)
 				case 1:
-					refusal = w.Revoke(t.Context(), by, "nothing", "")
+					refusal = w.Revoke(t.Context(), by, "nothing")
 				default:
-					_, refusal = w.Introspect(t.Context(), by, "nothing", "")
+					_, refusal = w.Introspect(t.Context(), by, "nothing")
 				}
 				if refusal == nil {
 					wins.Add(1)

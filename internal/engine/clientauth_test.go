@@ -123,9 +123,9 @@ func TestUnavailable(t *testing.T) {
 		"client credentials": func() *engine.Error { _, e := w.ask(by); return e },
 		"code":               func() *engine.Error { _, e := w.redeem(spa, code); return e },
 		"refresh":            func() *engine.Error { _, e := w.refresh(spa, tokens.RefreshToken); return e },
-		"revoke":             func() *engine.Error { return w.Revoke(t.Context(), spa, tokens.AccessToken, "") },
-		"revoke refresh":     func() *engine.Error { return w.Revoke(t.Context(), spa, tokens.RefreshToken, "") },
-		"introspect":         func() *engine.Error { _, e := w.Introspect(t.Context(), by, tokens.AccessToken, ""); return e },
+		"revoke":             func() *engine.Error { return w.Revoke(t.Context(), spa, tokens.AccessToken) },
+		"revoke refresh":     func() *engine.Error { return w.Revoke(t.Context(), spa, tokens.RefreshToken) },
+		"introspect":         func() *engine.Error { _, e := w.Introspect(t.Context(), by, tokens.AccessToken); return e },
 		"access":             func() *engine.Error { _, e := w.Access(t.Context(), tokens.AccessToken); return e },
 	}
 	for name, call := range calls {

@@ -61,7 +61,7 @@ func FuzzAssertion(f *testing.F) {
 		}
 		by := engine.Credentials{ClientID: "robot", Method: "private_key_jwt", Assertion: storage.Secret(token)}
 		for range 2 {
-			refusal := w.Revoke(t.Context(), by, "x", "")
+			refusal := w.Revoke(t.Context(), by, "x")
 			if refusal == nil {
 				continue
 			}
@@ -70,7 +70,7 @@ func FuzzAssertion(f *testing.F) {
 			}
 			fault(t, refusal)
 		}
-		if w.Revoke(t.Context(), by, "x", "") == nil {
+		if w.Revoke(t.Context(), by, "x") == nil {
 			t.Error("it was taken again")
 		}
 	})
@@ -91,7 +91,7 @@ func FuzzToken(f *testing.F) {
 		if _, refusal := w.Token(t.Context(), engine.TokenRequest{Credentials: spa, Form: form}); refusal != nil {
 			fault(t, refusal)
 		}
-		if refusal := w.Revoke(t.Context(), spa, "x"+body, ""); refusal != nil {
+		if refusal := w.Revoke(t.Context(), spa, "x"+body); refusal != nil {
 			t.Fatal(refusal)
 		}
 		_, refusal := w.Access(t.Context(), body)

@@ -16,10 +16,10 @@ const tokenTypeRefresh = "refresh_token"
 // Introspect tells about a token, RFC 7662: to the client it was issued to and to
 // the resource it is meant for. Everybody else sees {"active": false}. A resource is
 // a confidential client that stands itself in the token's audience, or has one of the
-// audience in its Introspects. A refresh token is shown
-// to its own client only, with the token_type "refresh_token". It commits nothing,
-// and the hint is not needed: tokens say what they are.
-func (e *Engine) Introspect(ctx context.Context, c Credentials, token, hint string) (map[string]any, *Error) {
+// audience in its Introspects. A refresh token is shown to its own client only, with the
+// token_type "refresh_token". It commits nothing. No token_type_hint is needed: tokens
+// say what they are.
+func (e *Engine) Introspect(ctx context.Context, c Credentials, token string) (map[string]any, *Error) {
 	var answer map[string]any
 	err := e.guarded(ctx, "introspect", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) (err error) {

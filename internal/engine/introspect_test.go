@@ -61,7 +61,7 @@ func TestIntrospection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if n := w.commits(func() {
-				got, refusal := w.Introspect(t.Context(), c.by, c.token, "refresh_token")
+				got, refusal := w.Introspect(t.Context(), c.by, c.token)
 				w.fine(refusal)
 				if diff := cmp.Diff(c.want, got); diff != "" {
 					t.Errorf("the answer differs (-want +got):\n%s", diff)
@@ -71,18 +71,18 @@ func TestIntrospection(t *testing.T) {
 			}
 		})
 	}
-	_, refusal = w.Introspect(t.Context(), spa, tokens.AccessToken, "")
+	_, refusal = w.Introspect(t.Context(), spa, tokens.AccessToken)
 	refused(t, refusal, "invalid_client", "client_public")
-	_, refusal = w.Introspect(t.Context(), engine.Credentials{ClientID: "rs", Secret: "wrong", Method: "client_secret_basic"}, tokens.AccessToken, "")
+	_, refusal = w.Introspect(t.Context(), engine.Credentials{ClientID: "rs", Secret: "wrong", Method: "client_secret_basic"}, tokens.AccessToken)
 	refused(t, refusal, "invalid_client", "client_secret_wrong")
-	_, refusal = w.Introspect(t.Context(), owner, "", "")
+	_, refusal = w.Introspect(t.Context(), owner, "")
 	refused(t, refusal, "invalid_request", "parameter_missing")
 
 	second, refusal := w.refresh(owner, tokens.RefreshToken)
 	w.fine(refusal)
 	is := func(token string) bool {
 		t.Helper()
-		got, refusal := w.Introspect(t.Context(), owner, token, "")
+		got, refusal := w.Introspect(t.Context(), owner, token)
 		w.fine(refusal)
 		return got["active"] == true
 	}
@@ -113,24 +113,24 @@ func TestRevocation(t *testing.T) {
 	tokens := w.signIn()
 	second := w.mustRefresh(tokens.RefreshToken)
 	for _, token := range []string{tokens.AccessToken, tokens.RefreshToken, second.RefreshToken, "noise", w.approve(request())} {
-		if n := w.commits(func() { w.fine(w.Revoke(t.Context(), stranger, token, "")) }); n != 0 {
+		if n := w.commits(func() { w.fine(w.Revoke(t.Context(), stranger, token)) }); n != 0 {
 			t.Errorf("a stranger made %d commits", n)
 		}
 	}
 	if !w.works(tokens.AccessToken) {
 		t.Fatal("a stranger revoked a token")
 	}
-	refused(t, w.Revoke(t.Context(), spa, "", ""), "invalid_request", "parameter_missing")
-	refused(t, w.Revoke(t.Context(), engine.Credentials{ClientID: "nobody", Method: "none"}, "x", ""), "invalid_client", "client_unknown")
+	refused(t, w.Revoke(t.Context(), spa, ""), "invalid_request", "parameter_missing")
+	refused(t, w.Revoke(t.Context(), engine.Credentials{ClientID: "nobody", Method: "none"}, "x"), "invalid_client", "client_unknown")
 
-	if n := w.commits(func() { w.fine(w.Revoke(t.Context(), spa, tokens.AccessToken, "refresh_token")) }); n != 1 {
+	if n := w.commits(func() { w.fine(w.Revoke(t.Context(), spa, tokens.AccessToken)) }); n != 1 {
 		t.Errorf("revoking an access token made %d commits, want 1", n)
 	}
 	if w.works(tokens.AccessToken) || !w.works(second.AccessToken) || w.count(engine.EventTokenRevoked) != 1 {
 		t.Error("an access token is revoked alone")
 	}
-	w.fine(w.Revoke(t.Context(), spa, tokens.AccessToken, ""))
-	if n := w.commits(func() { w.fine(w.Revoke(t.Context(), spa, tokens.RefreshToken, "")) }); n != 1 { // an old one of the chain
+	w.fine(w.Revoke(t.Context(), spa, tokens.AccessToken))
+	if n := w.commits(func() { w.fine(w.Revoke(t.Context(), spa, tokens.RefreshToken)) }); n != 1 { // an old one of the chain
 		t.Errorf("revoking a refresh token made %d commits, want 1", n)
 	}
 	if w.works(second.AccessToken) || w.count(engine.EventGrantRevoked) != 1 {
@@ -138,7 +138,7 @@ func TestRevocation(t *testing.T) {
 	}
 	_, refusal := w.refresh(spa, second.RefreshToken)
 	refused(t, refusal, "invalid_grant", "grant_revoked")
-	w.fine(w.Revoke(t.Context(), spa, second.RefreshToken, ""))
+	w.fine(w.Revoke(t.Context(), spa, second.RefreshToken))
 	if w.count(engine.EventGrantRevoked) != 1 {
 		t.Error("a grant was revoked twice")
 	}

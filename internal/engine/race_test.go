@@ -151,7 +151,7 @@ func judgeRefreshes(t *testing.T, w *world, by engine.Credentials, p storage.Ref
 func TestRevocationAgainstRefreshes(t *testing.T) {
 	ends := map[string]func(w *world, tokens *engine.TokenResponse) error{
 		"token": func(w *world, tokens *engine.TokenResponse) error {
-			return orNil(w.Revoke(t.Context(), spa, tokens.RefreshToken, ""))
+			return orNil(w.Revoke(t.Context(), spa, tokens.RefreshToken))
 		},
 		"subject": func(w *world, _ *engine.TokenResponse) error { return w.RevokeSubject(t.Context(), "alice") },
 		"app":     func(w *world, _ *engine.TokenResponse) error { return w.RevokeApp(t.Context(), "alice", "spa") },

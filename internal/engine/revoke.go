@@ -11,7 +11,7 @@ import (
 // refresh token the whole grant. Unknown tokens and those of others are no error,
 // and nothing happens to them. nil means that the end is durable; who verifies a JWT
 // by its signature alone learns of it when the token expires.
-func (e *Engine) Revoke(ctx context.Context, c Credentials, token, hint string) *Error {
+func (e *Engine) Revoke(ctx context.Context, c Credentials, token string) *Error {
 	return failure(e.guarded(ctx, "revoke", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
 			client, err := e.authenticate(ctx, c)
