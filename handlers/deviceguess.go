@@ -58,6 +58,7 @@ func (h *Handlers) guessCode(r *http.Request) (*codeGuess, *engine.Error) {
 // wrong counts a wrong try, in one commit.
 func (g *codeGuess) wrong(ctx context.Context) error {
 	g.failed = true
+	ctx = context.WithoutCancel(ctx) // who hangs up can still read the answer, so it counts
 	return g.h.store.Count(ctx, kindCodeFailures, g.who, 1, 0, guessWindow)
 }
 

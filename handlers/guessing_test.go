@@ -179,3 +179,35 @@ func TestAllNamesOfAnAccountCountTogether(t *testing.T) {
 	}
 	b.post(place, url.Values{"username": {"down"}, "password": {"right"}}).shows(t, http.StatusServiceUnavailable)
 }
+
+// Who hangs up while the password is being checked has tried it all the same: over
+// HTTP/1.1 the answer can still be read.
+func TestGuessesOfWhoHangsUpCount(t *testing.T) {
+	hung := make(chan struct{})
+	w := newWorld(t, options{login: PasswordLogin{Verify: func(ctx context.Context, _, _ string) (Subject, error) {
+		hung <- struct{}{}
+		<-ctx.Done()
+		return Subject{}, ErrWrongPassword
+	}}})
+	b := w.browser()
+	place := b.get(w.authorize("own")).to(t) + "?step=login"
+	ctx, hangUp := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.absolute(place), strings.NewReader(url.Values{"username": {"alice"}, "password": {"guess"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	go func() { <-hung; hangUp() }()
+	if answer, err := b.client.Do(r); err == nil {
+		answer.Body.Close()
+		t.Fatal("the client did not hang up")
+	}
+	account := w.h.store.Lookup("login account", accountKey("alice"))
+	for range 500 { // the handler goes on by itself
+		if n, err := w.h.store.Counted(t.Context(), kindFailures, account); err != nil || n == 1 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the guess was not counted")
+}
