@@ -3,7 +3,7 @@
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench guards deps
+.PHONY: help run test check torture bench guards deps
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## vet and test; needs only Go, and says what it left out
 
 check: ## what CI runs: installs what is missing on Debian, leaves nothing out
 	@scripts/check
+
+torture: ## the long forms: 1,000 kills on bbolt, 100 on PostgreSQL (CRASHES, PG_CRASHES); about half an hour
+	DOORWARD_CRASHES=$(or $(CRASHES),1000) $(GO) test -count=1 -timeout 3h -v -run '^TestCrash$$' ./integration
+	DOORWARD_CRASHES=$(or $(PG_CRASHES),100) $(GO) test -count=1 -timeout 3h -v -run '^TestCrashOnPostgreSQL$$' ./integration
 
 bench: ## HTTP benchmarks on bbolt with real syncs, 1 and 32 callers
 	$(GO) test -run '^$$' -bench . -benchmem ./integration/...

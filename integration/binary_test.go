@@ -81,6 +81,13 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
+// forget drops what was written, which a thousand starts make long.
+func (b *lockedBuffer) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Reset()
+}
+
 // household is a configuration file with the people and clients of world_test.go.
 func household(t testing.TB, dir, issuer string) string {
 	t.Helper()

@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,23 +37,44 @@ type worker struct {
 
 // TestCrash kills the real binary while clients are busy, again and again over the
 // same file, and holds it to what they were told before: every token works, what was
-// revoked stays revoked, and nothing that works once works twice. RFC 6749 §10.5,
-// RFC 9700 §4.14.2
-func TestCrash(t *testing.T) { crashes(t) }
+// revoked stays revoked, what was registered and allowed is there, and nothing that
+// works once works twice. RFC 6749 §10.5, RFC 9700 §4.14.2
+func TestCrash(t *testing.T) { crashes(t, crashRounds(t, 100)) }
 
 // TestCrashOnPostgreSQL is the same with the state in a database that stays up.
 func TestCrashOnPostgreSQL(t *testing.T) {
 	onPostgreSQL(t)
-	crashes(t)
+	crashes(t, crashRounds(t, 15))
 }
 
-func crashes(t *testing.T) {
+// crashRounds is how often a process is killed: DOORWARD_CRASHES times when that is set.
+func crashRounds(t *testing.T, full int) int {
 	t.Helper()
-	times := 20
 	if testing.Short() {
-		times = 5
+		full = 5
 	}
+	return demanded(t, "DOORWARD_CRASHES", full)
+}
+
+// demanded is a count that the environment may raise for a long run.
+func demanded(t testing.TB, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q; write a number from 1", name, text)
+	}
+	return n
+}
+
+func crashes(t *testing.T, times int) {
+	t.Helper()
+	at := socket(t)
 	p := launch(t, t.TempDir())
+	r := newRegistrar(p, at)
 	workers := make([]*worker, 0, 8)
 	for _, client := range []string{"own", "strict", "own", "until", "strict", "own", "fixed", "strict"} {
 		workers = append(workers, &worker{process: p, who: p.person(), client: client})
@@ -60,46 +84,85 @@ func crashes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, _, err := p.code(r.who, "own", "alice", nil); err != nil {
+		t.Fatal(err)
+	}
 	var found tally
-	for range times {
-		var stop atomic.Bool
-		var busy sync.WaitGroup
-		for _, w := range workers {
-			w.chains = nil
-			busy.Go(func() {
-				for !stop.Load() && w.work() {
-				}
-			})
+	for round := range times {
+		load := time.Duration(20+rand.IntN(180)) * time.Millisecond
+		if round%10 == 9 {
+			load *= 5 // chains grow long
 		}
-		time.Sleep(time.Duration(100+rand.IntN(500)) * time.Millisecond)
-		p.kill()
-		stop.Store(true)
-		busy.Wait()
-		begin := time.Now()
-		p.run(t)
-		found.restart = max(found.restart, time.Since(begin))
-		for _, w := range workers {
-			for _, c := range w.chains {
-				w.judge(t, c, &found)
-			}
-			w.judgeSession(t)
-		}
+		oneCrash(t, workers, r, load, &found)
 		if t.Failed() {
-			return
+			t.Logf("after %d crashes", round+1)
+			break
 		}
 	}
-	t.Logf("%d crashes: %d grants, %d access tokens, %d codes and %d old refresh tokens tried again, %d revocations, %d requests without an answer; slowest restart %v",
-		times, found.grants, found.access, found.codes, found.old, found.revoked, found.pending, found.restart.Round(time.Millisecond))
-	for what, n := range map[string]int{"access tokens": found.access, "codes": found.codes, "old refresh tokens": found.old, "revocations": found.revoked, "requests without an answer": found.pending} {
+	t.Logf("%d crashes: %s", times, &found)
+	if !t.Failed() {
+		found.hold(t)
+	}
+}
+
+func oneCrash(t *testing.T, workers []*worker, r *registrar, load time.Duration, found *tally) {
+	t.Helper()
+	var stop atomic.Bool
+	var busy sync.WaitGroup
+	for _, w := range workers {
+		w.chains = nil
+		busy.Go(func() {
+			for !stop.Load() && w.work() {
+			}
+		})
+	}
+	r.made = nil
+	r.output.forget()
+	busy.Go(func() {
+		for !stop.Load() && r.work() {
+		}
+	})
+	time.Sleep(load)
+	r.kill()
+	stop.Store(true)
+	busy.Wait()
+	begin := time.Now()
+	r.run(t)
+	found.restart = max(found.restart, time.Since(begin))
+	for _, w := range workers {
+		for _, c := range w.chains {
+			w.judge(t, c, found)
+		}
+		w.judgeSession(t)
+	}
+	for _, made := range r.made {
+		r.judge(t, made, found)
+	}
+}
+
+// tally is what was looked at after the crashes.
+type tally struct {
+	grants, access, codes, old, revoked, registered, removed, consents, pending int
+
+	restart time.Duration
+}
+
+func (f *tally) String() string {
+	return fmt.Sprintf("%d grants, %d access tokens, %d codes and %d old refresh tokens tried again, %d revocations, %d clients registered and %d removed, %d consents, %d requests without an answer; slowest restart %v",
+		f.grants, f.access, f.codes, f.old, f.revoked, f.registered, f.removed, f.consents, f.pending, f.restart.Round(time.Millisecond))
+}
+
+// hold fails a test that met nothing of a kind.
+func (f *tally) hold(t *testing.T) {
+	t.Helper()
+	for what, n := range map[string]int{
+		"access tokens": f.access, "codes": f.codes, "old refresh tokens": f.old, "revocations": f.revoked, "requests without an answer": f.pending,
+		"registered clients": f.registered, "consents": f.consents,
+	} {
 		if n == 0 {
 			t.Errorf("no %s were met; the test proves nothing about them", what)
 		}
 	}
-}
-
-type tally struct {
-	grants, access, codes, old, revoked, pending int
-	restart                                      time.Duration
 }
 
 // work does one sign-in with all that follows; false when the server is gone.
