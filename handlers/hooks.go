@@ -105,4 +105,6 @@ const (
 	EventSubjectRevoked       EventType = "subject_revoked"
 	EventAppRevoked           EventType = "app_revoked"
 	EventSessionRevoked       EventType = "session_revoked"
+	EventLogoutTold           EventType = "logout_told"     // a client was told that a session has ended
+	EventLogoutGivenUp        EventType = "logout_given_up" // a client could not be told for days; Reason says why
 )

@@ -93,6 +93,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 			doc[name] = url
 		}
 	}
+	doc["backchannel_logout_supported"], doc["backchannel_logout_session_supported"] = true, true
 	if len(offer.Resources) > 0 {
 		doc["protected_resources"] = offer.Resources // RFC 9728 §4
 	}

@@ -69,6 +69,11 @@ type Config struct {
 	// which is the nearest. Empty: each client says for what it wants. RFC 8707
 	Resources []Resource
 
+	// SignOutEndsOffline ends what was granted with offline_access too when the session
+	// ends that it was granted in. Otherwise that is what offline_access is for: it
+	// goes on until the person or the client ends it. OpenID Connect Core §11
+	SignOutEndsOffline bool
+
 	// Prefix stands between the issuer's path and the endpoints. Empty: /oauth.
 	// "/" mounts the endpoints directly under the issuer.
 	Prefix string
@@ -181,8 +186,9 @@ type Insecure struct {
 	AcceptClock bool
 
 	// FetchHosts are hosts, each as "host:port", from which the server fetches
-	// what clients point to (their jwks_uri) though their addresses are not on the
+	// what clients point to (their jwks_uri), and where it tells them of a sign-out
+	// (their backchannel_logout_uri), though their addresses are not on the
 	// open Internet: those of an intranet. Who may register clients can then make
-	// the server talk to them, by https and GET.
+	// the server talk to them, by https: to fetch, and to tell of a sign-out.
 	FetchHosts []string
 }

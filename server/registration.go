@@ -86,6 +86,7 @@ type registrar struct {
 	scopes     []string
 	audiences  []string // nil: any
 	algorithms []string // of ID tokens
+	loopback   bool     // the issuer is on loopback, so clients may be too
 	now        func() time.Time
 }
 
@@ -106,6 +107,7 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	judgeRedirects(c, found)
 	judgePresentation(c, found)
 	g.judgeResources(c, found)
+	g.judgeLogout(c, found)
 	if alg := c.IDTokenSignedResponseAlg; alg != "" && !slices.Contains(g.algorithms, alg) {
 		found.add("id_token_signed_response_alg", quoted(alg), "write one of %s, or add it to Config.Keys.Algorithms", strings.Join(g.algorithms, ", "))
 	}

@@ -95,6 +95,17 @@ func TestClientRules(t *testing.T) {
 		{"redirect that runs", with(func(c *storage.Client) { c.RedirectURIs = []string{"javascript:alert(1)"} }), []string{"redirect_uris[0]"}},
 		{"redirect twice", with(func(c *storage.Client) { c.RedirectURIs = []string{cb, cb} }), []string{"redirect_uris[1]"}},
 		{"relative logout", with(func(c *storage.Client) { c.PostLogoutRedirectURIs = []string{"/bye"} }), []string{"post_logout_redirect_uris[0]"}},
+		{"told of sign-outs", with(func(c *storage.Client) {
+			c.BackchannelLogoutURI, c.BackchannelLogoutSessionRequired = "https://elsewhere.example/out?x=1", true
+			c.FrontchannelLogoutURI, c.FrontchannelLogoutSessionRequired = "https://app.example.com/out", true
+		}), nil},
+		{"told by http", with(func(c *storage.Client) {
+			c.BackchannelLogoutURI, c.FrontchannelLogoutURI = "http://127.0.0.1:8080/out", "https://app.example.com/out#f"
+		}), []string{"backchannel_logout_uri", "frontchannel_logout_uri"}},
+		{"told nowhere", with(func(c *storage.Client) {
+			c.BackchannelLogoutSessionRequired, c.FrontchannelLogoutSessionRequired = true, true
+		}), []string{"backchannel_logout_session_required", "frontchannel_logout_session_required"}},
+		{"told on another origin", with(func(c *storage.Client) { c.FrontchannelLogoutURI = "https://app.example.com:8443/out" }), []string{"frontchannel_logout_uri"}},
 		{"links", with(func(c *storage.Client) {
 			c.ClientURI, c.LogoURI, c.PolicyURI, c.TOSURI = "https://a.example", "http://a.example/logo", "javascript:x", "//a"
 		}), []string{"logo_uri", "policy_uri", "tos_uri"}},

@@ -86,7 +86,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	}
 	judgeGrantTypes(c.DeviceGrant, c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
-	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, now: now}
+	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, loopback: r.site.loopback, now: now}
 	r.resolveClients(found)
 	return r, found
 }

@@ -55,7 +55,7 @@ func judgeFormat(field string, format storage.AccessTokenFormat, found *problems
 
 // longestSigned is how long a token lives at most that the keys sign.
 func (r *resolvedConfig) longestSigned() time.Duration {
-	longest := max(r.Lifetimes.IDToken, r.Lifetimes.AccessToken, r.Lifetimes.JWTAccessToken)
+	longest := max(2*time.Minute, r.Lifetimes.IDToken, r.Lifetimes.AccessToken, r.Lifetimes.JWTAccessToken)
 	for _, one := range r.Resources {
 		longest = max(longest, one.AccessTokenLifetime)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -28,15 +29,20 @@ const (
 // ErrRunning means that Run was called while it runs already.
 var ErrRunning = errors.New("server: Run runs already")
 
-// Run does what is due in the background, in the goroutine that called it: it
-// deletes expired records, five milliseconds at a time, and rotates the signing
-// keys. It returns nil when ctx ends. A step that fails is logged and tried again.
+// Run does what is due in the background: it deletes expired records, five
+// milliseconds at a time, rotates the signing keys, and tells clients of sessions that
+// have ended, eight at a time. It returns nil when ctx has ended and the goroutines that
+// it started have. A step that fails is logged and tried again. With several replicas
+// each runs it, and they share the work.
 func (s *Server) Run(ctx context.Context) error {
 	if !s.running.CompareAndSwap(false, true) {
 		return ErrRunning
 	}
 	defer s.running.Store(false)
 	s.ran.Store(true)
+	var deliveries sync.WaitGroup
+	defer deliveries.Wait()
+	deliveries.Go(func() { s.outbox.Run(ctx) })
 	var sweep, keys time.Duration // until the next one
 	for {
 		wait := min(sweep, keys)
@@ -89,10 +95,11 @@ func (s *Server) runKeys(ctx context.Context) time.Duration {
 func (s *Server) Maintain(ctx context.Context) error {
 	s.ran.Store(true)
 	_, keys := s.keys.Maintain(ctx)
+	told := s.outbox.Flush(ctx)
 	for {
 		n, err := s.store.Sweep(ctx, sweepBudget)
 		if err != nil || n == 0 {
-			return errors.Join(keys, err)
+			return errors.Join(keys, told, err)
 		}
 	}
 }
@@ -106,7 +113,7 @@ func (s *Server) remindOfRun(ctx context.Context) {
 	if s.ran.Load() || s.store.Now().Sub(s.started) < runGrace || s.ran.Swap(true) {
 		return
 	}
-	s.log.WarnContext(ctx, "Server.Run was not called: expired records stay, keys are not rotated; write: go idp.Run(ctx)")
+	s.log.WarnContext(ctx, "Server.Run was not called: expired records stay, keys are not rotated, clients are not told of sign-outs; write: go idp.Run(ctx)")
 }
 
 // Ready says whether the server can serve: its store answers and its keys can be

@@ -15,6 +15,7 @@ import (
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/keyring"
 	"github.com/doorward/doorward/internal/outbound"
+	"github.com/doorward/doorward/internal/outbox"
 	"github.com/doorward/doorward/internal/secrethash"
 	"github.com/doorward/doorward/storage"
 )
@@ -27,6 +28,7 @@ type Server struct {
 	config   *resolvedConfig
 	store    *storage.Store
 	keys     *keyring.Ring
+	outbox   *outbox.Outbox
 	engine   *engine.Engine
 	handlers *handlers.Handlers
 	clients  *Clients
@@ -91,10 +93,12 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 
 func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 	c := s.config
+	s.outbox = outbox.New(s.store, s.log)
 	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
-		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots}),
+		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots, Loopback: c.site.loopback}),
+		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, Resources: c.engineResources(),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,

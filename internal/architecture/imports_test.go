@@ -11,7 +11,7 @@ import (
 const leaves = "(leaves)"
 
 // notLeaves are the packages under internal that stand on others.
-var notLeaves = []string{"internal/architecture/...", "internal/engine/...", "internal/keyring/..."}
+var notLeaves = []string{"internal/architecture/...", "internal/engine/...", "internal/keyring/...", "internal/outbox/..."}
 
 // direction is the table of allowed imports inside the module. The first row that matches
 // the importing folder decides. may lists what the folder may import, tests what its test
@@ -55,8 +55,14 @@ var direction = []struct {
 		why:   "the keyring stands on storage, below the engine",
 	},
 	{
+		from:  "internal/outbox/...",
+		may:   []string{"storage", leaves},
+		tests: []string{"storage/memory"},
+		why:   "the outbox stands on storage, below those who have something to tell",
+	},
+	{
 		from:  "internal/engine/...",
-		may:   []string{"internal/engine/...", "internal/keyring/...", "storage", leaves},
+		may:   []string{"internal/engine/...", "internal/keyring/...", "internal/outbox/...", "storage", leaves},
 		tests: []string{"storage/..."},
 		why:   "the engine knows storage and internal packages, and nothing of HTTP endpoints or pages",
 	},
@@ -91,7 +97,7 @@ var direction = []struct {
 	},
 	{
 		from:  "server",
-		may:   []string{"handlers/...", "internal/engine/...", "internal/keyring/...", "storage", leaves},
+		may:   []string{"handlers/...", "internal/engine/...", "internal/keyring/...", "internal/outbox/...", "storage", leaves},
 		tests: []string{"storage/...", "server/servertest"},
 		why:   "the server takes a backend as a value: importing one would link its driver into every host",
 	},

@@ -131,10 +131,16 @@ func (e *Engine) standing(ctx context.Context, g *storage.Grant, c *storage.Clie
 		return "subject_revoked", nil
 	case now.App != g.Stamp.App:
 		return "app_revoked", nil
-	case now.Session != g.Stamp.Session && !(g.Refresh != nil && g.Refresh.Offline):
+	case now.Session != g.Stamp.Session && !e.outlivesSession(g):
 		return "session_ended", nil
 	}
 	return "", nil
+}
+
+// outlivesSession says whether a grant goes on when its session has ended. OpenID
+// Connect Core §11
+func (e *Engine) outlivesSession(g *storage.Grant) bool {
+	return g.Refresh != nil && g.Refresh.Offline && !e.config.SignOutEndsOffline
 }
 
 func errAccess(reason string) *Error {

@@ -79,6 +79,9 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if err := e.grants.Insert(ctx, g); err != nil {
 		return nil, err
 	}
+	if err := e.takePart(ctx, fresh.Client, g); err != nil {
+		return nil, err
+	}
 	if err := e.usePushed(ctx, fresh); err != nil {
 		return nil, err
 	}

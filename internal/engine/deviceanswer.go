@@ -45,6 +45,9 @@ func (e *Engine) ApproveDevice(ctx context.Context, a *Authorization, ok Approva
 			if err := e.grants.Insert(ctx, g); err != nil {
 				return err
 			}
+			if err := e.takePart(ctx, fresh.Client, g); err != nil {
+				return err
+			}
 			return e.devices.Put(ctx, d)
 		})
 	}))

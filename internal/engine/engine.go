@@ -20,6 +20,7 @@ import (
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/keyring"
 	"github.com/doorward/doorward/internal/outbound"
+	"github.com/doorward/doorward/internal/outbox"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -53,6 +54,13 @@ type Config struct {
 	Claims func(ctx context.Context, c *ClaimsRequest) error
 	// Emit is called once for what happened, after it is durable. Optional.
 	Emit func(ctx context.Context, e Event)
+
+	// Outbox takes what clients are told of the end of sessions. Optional: nil makes
+	// one that nobody runs.
+	Outbox *outbox.Outbox
+
+	// SignOutEndsOffline ends grants with offline_access with their session too.
+	SignOutEndsOffline bool
 
 	// Fetch reaches what clients point to. Optional: nil reaches the open
 	// Internet alone.
@@ -92,7 +100,12 @@ type Engine struct {
 	clients  *storage.Collection[storage.Client]
 	consents *storage.Collection[storage.Consent]
 	epochs   *storage.Epochs
-	methods  map[string]authenticator
+
+	participants *storage.Collection[storage.Participant]
+	outbox       *outbox.Outbox
+	fetch        *outbound.Client
+
+	methods map[string]authenticator
 
 	resources map[string]Resource // by their canonical form
 
@@ -121,6 +134,11 @@ func New(c Config) (*Engine, error) {
 	if c.Fetch == nil {
 		c.Fetch = outbound.New(outbound.Options{})
 	}
+	e.participants, e.outbox, e.fetch = storage.Participants(c.Store), c.Outbox, c.Fetch
+	if e.outbox == nil {
+		e.outbox = outbox.New(c.Store, c.Logger)
+	}
+	e.deliveries()
 	e.assertions, e.keySets, e.pushed = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store), pushedRequests(c.Store)
 	e.methods = map[string]authenticator{
 		storage.AuthMethodNone:       noSecret{},

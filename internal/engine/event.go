@@ -29,6 +29,8 @@ const (
 	EventSubjectRevoke = "subject_revoked"
 	EventAppRevoke     = "app_revoked"
 	EventSessionRevoke = "session_revoked"
+	EventLogoutTold    = "logout_told"
+	EventLogoutUntold  = "logout_given_up"
 )
 
 // emit tells the host what happened, once it is durable. A hook that panics then

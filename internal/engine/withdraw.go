@@ -34,10 +34,13 @@ func (e *Engine) revoke(ctx context.Context, g *storage.Grant, reason string) er
 	return e.grants.Put(ctx, g)
 }
 
-// RevokeSubject ends everything of a person.
+// RevokeSubject ends everything of a person, and has the clients told.
 func (e *Engine) RevokeSubject(ctx context.Context, subject string) error {
 	return e.store.Do(ctx, func(ctx context.Context) error {
 		e.emit(ctx, Event{Type: EventSubjectRevoke, Subject: subject})
+		if err := e.tellLogout(ctx, ended{Subject: subject}); err != nil {
+			return err
+		}
 		return e.epochs.Raise(ctx, e.epochs.OfSubject(subject), time.Time{})
 	})
 }
@@ -53,13 +56,17 @@ func (e *Engine) RevokeApp(ctx context.Context, subject, clientID string) error 
 	})
 }
 
-// RevokeSession ends what hangs on a session; grants with offline_access stay.
+// RevokeSession ends what hangs on a session, and has the clients told that signed
+// somebody in in it; grants with offline_access stay.
 func (e *Engine) RevokeSession(ctx context.Context, sessionID string) error {
 	if sessionID == "" {
 		return nil
 	}
 	return e.store.Do(ctx, func(ctx context.Context) error {
 		e.emit(ctx, Event{Type: EventSessionRevoke, Reason: sessionID})
+		if err := e.tellLogout(ctx, ended{SessionID: sessionID}); err != nil {
+			return err
+		}
 		return e.epochs.Raise(ctx, e.epochs.OfSession(sessionID), e.endOfSession())
 	})
 }

@@ -79,14 +79,18 @@ type Options struct {
 	Resolver *net.Resolver
 	// Time bounds one fetch in all. 0: 5 s.
 	Time time.Duration
+	// Loopback lets Post reach http URLs on this machine, for a server that stands on
+	// loopback itself.
+	Loopback bool
 }
 
 // Client fetches documents. It is safe for concurrent use, keeps no connection open
 // and starts no goroutine that outlives a call.
 type Client struct {
-	http  *http.Client
-	gate  *gate
-	total time.Duration
+	http     *http.Client
+	gate     *gate
+	total    time.Duration
+	loopback bool
 }
 
 // New makes a Client.
@@ -102,13 +106,13 @@ func New(o Options) *Client {
 		total = totalTime
 	}
 	return &Client{
-		total: total,
-		gate:  newGate(perHost, everywhere),
+		total: total, loopback: o.Loopback,
+		gate: newGate(perHost, everywhere),
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy: nil, // one of the environment would connect in our place, unchecked
 				DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-					if slices.Contains(hosts, strings.ToLower(address)) {
+					if slices.Contains(hosts, strings.ToLower(address)) || ctx.Value(plain{}) != nil {
 						return free.DialContext(ctx, network, address)
 					}
 					return strict.DialContext(ctx, network, address)
