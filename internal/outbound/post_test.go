@@ -30,7 +30,9 @@ func TestPost(t *testing.T) {
 }
 
 func TestPostFollowsNothing(t *testing.T) {
-	o := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/else", http.StatusTemporaryRedirect) })
+	o := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/else", http.StatusTemporaryRedirect)
+	})
 	if status, err := o.free().Post(t.Context(), o.URL, nil); err != nil || status != http.StatusTemporaryRedirect || o.requests.Load() != 1 {
 		t.Errorf("%d, %v, %d requests", status, err, o.requests.Load())
 	}
