@@ -110,6 +110,8 @@ func (h *Handlers) checkLogout(r *http.Request, params url.Values) (*farewell, *
 	if token := params.Get("id_token_hint"); token != "" {
 		hint, err := h.engine.ReadHint(r.Context(), token)
 		switch {
+		case errors.Is(err, storage.ErrUnavailable): // nothing is known of the hint yet
+			return nil, storeFailed(err)
 		case err != nil && clientID == "" && params.Get("post_logout_redirect_uri") != "":
 			e := badRequest("hint_unreadable", "The id_token_hint is not an ID token of this server.")
 			e.Cause = err

@@ -36,6 +36,7 @@ type plan struct {
 	schema    string // in it; empty: that of the backend itself
 	issuer    string
 	configure func(*server.Config)
+	between   func(durable) durable // stands before the backend
 }
 
 const (
@@ -60,8 +61,9 @@ type world struct {
 	backend storage.Backend
 	gate    *gate
 
-	offset  atomic.Int64
-	journal journal
+	offset   atomic.Int64
+	patience atomic.Int64 // nanoseconds that a request may take; 0: as long as it does
+	journal  journal
 
 	mu       sync.Mutex
 	events   []handlers.Event
@@ -137,6 +139,9 @@ func newWorld(p plan) (*world, error) {
 		return nil, fmt.Errorf("there is no backend %q", p.backend)
 	}
 	w.gate = &gate{durable: w.backend.(durable)}
+	if p.between != nil {
+		w.gate.durable = p.between(w.gate.durable)
+	}
 	config := server.Config{
 		Issuer: w.issuer, Store: w.gate.whole(), Login: handlers.PasswordLogin{Verify: verifyPassword}, Claims: w.claims, OnEvent: w.observe,
 		Clients: cast(), DefaultAudience: "https://api.test",
@@ -236,7 +241,13 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Host != u.Host {
 		return nil, fmt.Errorf("%s is not the provider", r.URL.Host)
 	}
-	in := r.Clone(r.Context())
+	ctx := r.Context()
+	if patience := time.Duration(w.patience.Load()); patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	in := r.Clone(ctx)
 	in.RequestURI, in.Host, in.RemoteAddr = r.URL.RequestURI(), r.URL.Host, "192.0.2.1:4711"
 	in.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 	if in.Body == nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/jws"
+	"github.com/doorward/doorward/storage"
 )
 
 const (
@@ -62,7 +63,7 @@ func (r *Ring) read(ctx context.Context, again bool) (*view, error) {
 	case r.cache.reading <- struct{}{}:
 		defer func() { <-r.cache.reading }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("keyring: wait for the signing keys: %w", ctx.Err())
+		return nil, fmt.Errorf("%w: keyring: wait for the signing keys: %w", storage.ErrUnavailable, ctx.Err())
 	}
 	now := r.store.Now()
 	v := r.cache.fresh(now) // who was here before may have read it
