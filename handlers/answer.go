@@ -61,7 +61,7 @@ func (h *Handlers) answerClient(w http.ResponseWriter, r *http.Request, a *engin
 func (h *Handlers) clientName(r *http.Request, id string) string {
 	c, err := h.config.Client(r.Context(), id)
 	if err != nil {
-		return "the application"
+		return h.words(r).Say("client.unknown")
 	}
 	return readable(c.DisplayName(), 60)
 }

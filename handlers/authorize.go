@@ -17,11 +17,15 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 	if e != nil {
 		return e
 	}
-	exchangeOf(r.Context()).clientID = clipped(params.Get("client_id"), maxClientID)
+	x := exchangeOf(r.Context())
+	x.clientID, x.locales = clipped(params.Get("client_id"), maxClientID), locales(params.Get("ui_locales"))
 	if e := h.wrongHost(r); e != nil {
 		return e
 	}
 	a, e := h.engine.CheckAuthorize(r.Context(), params)
+	if a != nil {
+		x.locales = a.UILocales // a pushed request names them where the browser does not see it
+	}
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
 	}
@@ -29,6 +33,7 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 	// only after a GET.
 	if r.Method == http.MethodPost {
 		rec, id, secret := h.newRecord(a.Params, a.Client.ID, stepStart)
+		rec.Locales = a.UILocales
 		return h.begin(w, r, rec, id, secret)
 	}
 	return h.decide(w, r, a, nil)
@@ -65,9 +70,13 @@ func (h *Handlers) wrongHost(r *http.Request) *engine.Error {
 	if !h.config.Development || ok {
 		return nil
 	}
-	e := badRequest("wrong_host", fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right))
+	e := badRequest("wrong_host", otherHost(opened, right))
 	e.Setting = "Config.Issuer"
 	return e
+}
+
+func otherHost(opened, right string) string {
+	return fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right)
 }
 
 // hosts compares the host that a browser opened with that of the issuer; ok is
@@ -192,7 +201,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 	}
 	if at == nil {
 		rec, id, secret := h.newRecord(a.Params, a.Client.ID, next)
-		rec.Device = claimOf(a)
+		rec.Device, rec.Locales = claimOf(a), a.UILocales
 		place(rec)
 		return h.begin(w, r, rec, id, secret)
 	}

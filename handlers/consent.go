@@ -118,8 +118,8 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 	if decided(w, r, in) {
 		return
 	}
-	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client), Account: in.Subject.account()}
-	page.Scopes, page.Offline = pageScopes(in.Scopes)
+	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
+	page.Scopes, page.Offline = in.pageScopes(r)
 	in.h.show(w, r, http.StatusOK, page)
 }
 
@@ -139,19 +139,28 @@ func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
 	return true
 }
 
-// pageScopes are the scopes in words; offline_access has words of the page's own.
-func pageScopes(views []ScopeView) (list []pages.Scope, offline bool) {
-	for _, s := range views {
-		switch {
-		case s.Name == "offline_access":
+// pageScopes are the scopes in the person's words; offline_access has words of the
+// page's own.
+func (in *Interaction) pageScopes(r *http.Request) (list []pages.Scope, offline bool) {
+	l := in.h.words(r)
+	for _, s := range in.Scopes {
+		if s.Name == "offline_access" {
 			offline = true
-		case s.Description != "":
-			list = append(list, pages.Scope(s))
-		default:
-			list = append(list, pages.Scope{Name: s.Name, Description: s.Name})
+			continue
 		}
+		list = append(list, pages.Scope{Name: s.Name, Description: l.Scope(s.Name, in.h.described(s.Name))})
 	}
 	return list, offline
+}
+
+// described is what the host says of a scope; empty when it says nothing.
+func (h *Handlers) described(name string) string {
+	for _, s := range h.config.Scopes {
+		if s.Name == name {
+			return s.Description
+		}
+	}
+	return ""
 }
 
 // account is how pages call a person.
@@ -162,23 +171,13 @@ func (s Subject) account() string {
 	return readable(s.ID, 80)
 }
 
-// standardScopes are the words for the scopes of OpenID Connect Core §5.4.
-var standardScopes = map[string]string{
-	"openid":  "Know who you are when you sign in",
-	"profile": "See your name and profile",
-	"email":   "See your email address",
-	"address": "See your postal address",
-	"phone":   "See your phone number",
-}
-
 func (h *Handlers) viewScopes(names []string) []ScopeView {
+	english := h.pages.Language(nil, "")
 	views := make([]ScopeView, 0, len(names))
 	for _, name := range names {
-		v := ScopeView{Name: name, Description: standardScopes[name]}
-		for _, s := range h.config.Scopes {
-			if s.Name == name && s.Description != "" {
-				v.Description = s.Description
-			}
+		v := ScopeView{Name: name}
+		if words := english.Scope(name, h.described(name)); words != name {
+			v.Description = words
 		}
 		views = append(views, v)
 	}
@@ -197,13 +196,19 @@ func viewClient(c *storage.Client, redirectURI string) ClientView {
 	case err == nil && u.Host != "":
 		v.Host = readable(u.Host, 120)
 	case err == nil && u.Scheme != "":
-		v.Host = readable("this device ("+u.Scheme+")", 120)
+		v.Scheme = readable(u.Scheme, 80)
+		v.Host = "this device (" + v.Scheme + ")"
 	}
 	return v
 }
 
-func pageClient(c ClientView) pages.Client {
-	return pages.Client{Name: c.Name, URI: c.URI, Host: c.Host, Local: c.Local, FirstParty: c.FirstParty}
+func (in *Interaction) pageClient(r *http.Request) pages.Client {
+	c := in.Client
+	host := c.Host
+	if c.Scheme != "" {
+		host = in.h.words(r).Say("place.scheme", "scheme", c.Scheme)
+	}
+	return pages.Client{Name: c.Name, URI: c.URI, Host: host, Local: c.Local, FirstParty: c.FirstParty}
 }
 
 // readable makes a text that a stranger wrote fit for a page: without characters

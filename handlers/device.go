@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,7 +78,7 @@ func (h *Handlers) device(w http.ResponseWriter, r *http.Request) *engine.Error 
 	}
 	code := strings.TrimSpace(formField(r, body, "user_code"))
 	if code == "" {
-		h.showDevice(w, r, http.StatusUnprocessableEntity, "", "Enter the code that your device shows.")
+		h.showDevice(w, r, http.StatusUnprocessableEntity, "", h.words(r).Say("device.empty"))
 		return nil
 	}
 	guess, e := h.guessCode(r)
@@ -121,7 +120,7 @@ func (h *Handlers) claimDevice(w http.ResponseWriter, r *http.Request, code stri
 		if err := guess.wrong(r.Context()); err != nil {
 			return storeFailed(err)
 		}
-		h.showDevice(w, r, http.StatusUnprocessableEntity, code, "That code is not known, or it is no longer valid. Compare it with the one that your device shows.")
+		h.showDevice(w, r, http.StatusUnprocessableEntity, code, h.words(r).Say("device.unknown"))
 		return nil
 	}
 	exchangeOf(r.Context()).clientID = rec.ClientID
@@ -144,7 +143,7 @@ func (h *Handlers) slowDevice(w http.ResponseWriter, r *http.Request, code strin
 	})
 	w.Header().Set("Retry-After", retryAfter(guessWindow))
 	minutes := int(guessWindow / time.Minute)
-	h.showDevice(w, r, http.StatusTooManyRequests, code, fmt.Sprintf("There were too many wrong codes. Please wait %d minutes, then try again.", minutes))
+	h.showDevice(w, r, http.StatusTooManyRequests, code, h.words(r).Say("device.slow", "n", minutes))
 }
 
 // recheck checks the request of an interaction once more.
@@ -169,10 +168,10 @@ func serveDeviceConsent(w http.ResponseWriter, r *http.Request, in *Interaction)
 		return
 	}
 	page := pages.DeviceConsent{
-		Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client), Account: in.Subject.account(),
+		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account(),
 		Address: in.Device.Address, UserAgent: in.Device.UserAgent,
 	}
-	page.Scopes, page.Offline = pageScopes(in.Scopes)
+	page.Scopes, page.Offline = in.pageScopes(r)
 	in.h.show(w, r, http.StatusOK, page)
 }
 

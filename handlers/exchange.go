@@ -37,6 +37,7 @@ type exchange struct {
 	id       string
 	rule     rule
 	clientID string // once known
+	locales  []string // that the client named for the person, once known
 }
 
 type exchangeKey struct{}

@@ -37,7 +37,8 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		h.expired(w, r, at, "interaction_unknown")
 		return nil
 	}
-	exchangeOf(r.Context()).clientID = at.record.ClientID
+	x := exchangeOf(r.Context())
+	x.clientID, x.locales = at.record.ClientID, at.record.Locales
 	at.secret = h.cookies.read(r, interactionCookie(at.id))
 	if !at.record.boundTo(at.secret) {
 		h.foreign(w, r)
@@ -196,23 +197,21 @@ func formField(r *http.Request, body []byte, name string) string {
 // expired shows that an interaction is over, and offers to begin again while it
 // is still known what was asked.
 func (h *Handlers) expired(w http.ResponseWriter, r *http.Request, at *resumed, reason string) {
-	page := pages.Expired{RequestID: exchangeOf(r.Context()).id}
-	e := &engine.Error{Code: "invalid_request", Reason: reason, Status: http.StatusGone}
+	l := h.words(r)
+	page := pages.Expired{Title: l.Say("expired.title"), RequestID: exchangeOf(r.Context()).id}
+	e := &engine.Error{Code: "invalid_request", Reason: reason, Status: http.StatusGone, Description: "This sign-in link has expired."}
 	switch reason {
 	case "interaction_used":
-		page.Title = "This sign-in link has already been used"
-		page.Message = "If you are signed in, you can close this page. Or sign in once more."
+		page.Title, page.Message = l.Say("expired.used.title"), l.Say("expired.used")
+		e.Description = "This sign-in link has already been used."
 	case "interaction_expired":
-		page.Title = "This sign-in link has expired"
-		page.Message = "It was open for too long. Start again, it takes only a moment."
+		page.Message = l.Say("expired.old")
 	default:
-		page.Title = "This sign-in link has expired"
-		page.Message = "Go back to the application and sign in from there again."
+		page.Message = l.Say("expired.unknown")
 	}
 	if at.record != nil {
 		page.Action = h.path("interaction/" + at.id)
 	}
-	e.Description = page.Title
 	h.record(r.Context(), e)
 	h.show(w, r, e.Status, page)
 }
@@ -224,18 +223,11 @@ func (h *Handlers) foreign(w http.ResponseWriter, r *http.Request) {
 		Code: "access_denied", Reason: "foreign_browser", Status: http.StatusForbidden,
 		Description: "This sign-in was started in another browser.",
 	}
-	page := pages.Error{
-		Title:     "This sign-in was started in another browser",
-		Message:   "Open it in the browser in which you began, or go back to the application and sign in from here.",
-		Advice:    "If it is the same browser, it may be blocking cookies for this site.",
-		RequestID: exchangeOf(r.Context()).id, Help: h.engine.ErrorURI(e),
-	}
 	if opened, right, ok := h.hosts(r); !ok {
-		page.Advice = fmt.Sprintf("You opened %s, but this server is %s. For a browser these are two different hosts; use %s.", opened, right, right)
-		e.Detail, e.Setting = page.Advice, "Config.Issuer"
+		e.Detail, e.Setting = otherHost(opened, right), "Config.Issuer"
 	}
 	h.record(r.Context(), e)
-	h.show(w, r, e.Status, page)
+	h.show(w, r, e.Status, h.errorPage(r, e))
 }
 
 // ErrNoInteraction means that a request belongs to no interaction that waits for

@@ -58,6 +58,7 @@ type ClientView struct {
 	URI        string
 	LogoURI    string
 	Host       string // where the answer goes: a host, "this device (scheme)", "another device"
+	Scheme     string // private-use, where the answer goes by one
 	Local      bool   // the answer goes to a program on the person's device
 	FirstParty bool
 }
@@ -183,7 +184,7 @@ func loginUnavailable(err error) *engine.Error {
 func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	x := exchangeOf(r.Context())
 	if x.id == "" {
-		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}}
+		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		in.h.baseHeaders(w.Header(), x, 0)
 	}

@@ -31,6 +31,7 @@ func (h *Handlers) logout(w http.ResponseWriter, r *http.Request) *engine.Error 
 	if name, ok := repeated(params); ok {
 		return repeatedParameter(name)
 	}
+	exchangeOf(r.Context()).locales = locales(params.Get("ui_locales"))
 	// As at the authorization endpoint: the cookies come with a GET.
 	if r.Method == http.MethodPost {
 		if _, e := h.checkLogout(r, params); e != nil {
@@ -44,7 +45,7 @@ func (h *Handlers) logout(w http.ResponseWriter, r *http.Request) *engine.Error 
 
 func (h *Handlers) newLogout(params url.Values) (rec *record, id, secret string) {
 	rec, id, secret = h.newRecord(params, params.Get("client_id"), stepLogout)
-	rec.Logout = true
+	rec.Logout, rec.Locales = true, locales(params.Get("ui_locales"))
 	return rec, id, secret
 }
 

@@ -81,7 +81,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"authorization_response_iss_parameter_supported": true,
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
 		"display_values_supported":                       []string{"page"},
-		"ui_locales_supported":                           []string{"en"},
+		"ui_locales_supported":                           h.pages.Languages(),
 		"service_documentation":                          h.config.Issuer + "/errors",
 	}
 	for name, url := range map[string]string{

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -50,7 +49,7 @@ func (p PasswordLogin) ServeLogin(w http.ResponseWriter, r *http.Request, in *In
 	}
 	username, password := strings.TrimSpace(r.PostFormValue("username")), r.PostFormValue("password")
 	if username == "" || password == "" {
-		in.Error = shownError("Enter your name and your password.")
+		in.Error = shownError(in.h.words(r).Say("login.empty"))
 		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
 		return
 	}
@@ -92,7 +91,7 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 			in.slow(w, r, username, wait)
 			return
 		}
-		in.Error = errWrongShown
+		in.Error = shownError(in.h.words(r).Say("login.wrong"))
 		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
 	case err != nil:
 		in.Fail(w, r, err)
@@ -105,9 +104,6 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 	}
 }
 
-// Texts of the built-in page.
-var errWrongShown = shownError("That name and password don’t match. Please try again.")
-
 // shownError is a sentence for people.
 type shownError string
 
@@ -116,20 +112,8 @@ func (e shownError) Error() string { return string(e) }
 func (in *Interaction) slow(w http.ResponseWriter, r *http.Request, username string, wait time.Duration) {
 	in.h.logWrong(r, "login_slowed")
 	w.Header().Set("Retry-After", retryAfter(wait))
-	in.Error = shownError("There were too many wrong tries. Please wait " + spoken(wait) + ", then try again.")
+	in.Error = shownError(waitWords(in.h.words(r), "login.slow.seconds", "login.slow.minutes", wait))
 	in.loginPage(w, r, http.StatusTooManyRequests, username)
-}
-
-// spoken is a time to wait in words, never less than it is.
-func spoken(wait time.Duration) string {
-	n, unit := max(1, int((wait+time.Second-1)/time.Second)), "second"
-	if n > 120 {
-		n, unit = (n+59)/60, "minute"
-	}
-	if n != 1 {
-		unit += "s"
-	}
-	return fmt.Sprint(n, " ", unit)
 }
 
 func (h *Handlers) logWrong(r *http.Request, reason string) {
@@ -140,8 +124,8 @@ func (h *Handlers) logWrong(r *http.Request, reason string) {
 // loginPage shows the built-in page.
 func (in *Interaction) loginPage(w http.ResponseWriter, r *http.Request, status int, username string) {
 	page := pages.Login{
-		Form: pages.Form{Action: in.Action}, Client: pageClient(in.Client),
-		Username: clipped(username, 255), Reauth: in.Subject.ID != "" && !asksForPage(in.Prompt),
+		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r),
+		Username: clipped(username, 255), Reauth: in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Subject == in.Subject.ID),
 	}
 	if in.Error != nil {
 		page.Error = in.Error.Error()

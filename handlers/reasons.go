@@ -12,7 +12,7 @@ func (h *Handlers) errorsPage(w http.ResponseWriter, r *http.Request) *engine.Er
 	for _, known := range reasons {
 		list = append(list, pages.Reason{Anchor: known.Anchor, Code: known.Code, What: known.What, Change: known.Change})
 	}
-	h.show(w, r, http.StatusOK, pages.Reasons{List: list})
+	h.showIn(w, r, http.StatusOK, h.pages.Language(nil, ""), pages.Reasons{List: list}) // for developers, in English
 	w.Header().Set("Cache-Control", "public, max-age=3600")
 	return nil
 }

@@ -45,6 +45,7 @@ type record struct {
 	Key        string    `json:"-"` // opaque.TokenKey of the ID, which is not stored
 	Params     string    `json:"params"`
 	ClientID   string    `json:"client_id,omitempty"`
+	Locales    []string  `json:"locales,omitempty"` // that the client named for the person
 	Logout     bool      `json:"logout,omitempty"` // the request is one to sign out
 	Step       step      `json:"step"`
 	SecretHash []byte    `json:"secret_hash"` // of the browser's cookie

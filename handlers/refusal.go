@@ -122,26 +122,11 @@ func (h *Handlers) refusePage(w http.ResponseWriter, r *http.Request, e *engine.
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(e.RetryAfter))
 	}
-	status := statusOf(e)
-	page := pages.Error{
-		Title: "This request can’t be completed", Message: e.Description, Help: h.engine.ErrorURI(e),
-		Advice:    "Go back to the application and try again. If that does not help, tell its operator the request ID below.",
-		RequestID: exchangeOf(r.Context()).id,
-	}
-	switch {
-	case status == http.StatusServiceUnavailable:
-		page.Title, page.Advice = "Please try again in a moment", "Nothing was lost. Reload this page in a few seconds."
-	case status >= http.StatusInternalServerError:
-		page.Title = "Something went wrong"
-		page.Message = "The server ran into a problem that is not your fault."
-		page.Advice = "Try again. If it happens again, tell the operator the request ID below."
-	case status == http.StatusTooManyRequests:
-		page.Title, page.Advice = "Please wait a moment", ""
-	}
+	page := h.errorPage(r, e)
 	if h.config.Development {
 		page.Detail = developerText(e)
 	}
-	h.show(w, r, status, page)
+	h.show(w, r, statusOf(e), page)
 }
 
 // developerText is what a page tells on a loopback issuer.
@@ -161,8 +146,11 @@ func developerText(e *engine.Error) string {
 
 // show answers with a page.
 func (h *Handlers) show(w http.ResponseWriter, r *http.Request, status int, p pages.Page) {
-	site := pages.Site{Lang: "en", Assets: h.path("assets")}
-	if err := h.pages.Serve(w, status, site, p); err != nil {
+	h.showIn(w, r, status, h.words(r), p)
+}
+
+func (h *Handlers) showIn(w http.ResponseWriter, r *http.Request, status int, l *pages.Language, p pages.Page) {
+	if err := h.pages.Serve(w, status, l, h.path("assets"), p); err != nil {
 		x := exchangeOf(r.Context())
 		h.log.LogAttrs(r.Context(), slog.LevelError, "a page failed", append(h.logAttrs(x), slog.String("err", err.Error()))...)
 		http.Error(w, "Something went wrong. Request ID "+x.id, http.StatusInternalServerError)

@@ -105,7 +105,7 @@ func (w *world) open(o options) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	set, err := pages.New(nil, "Example")
+	set, err := pages.New(pages.Config{Name: "Example"})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type Server struct {
 // of a new store, and starts no goroutine: call Mount or Handler, and Run.
 func New(ctx context.Context, c Config) (*Server, error) {
 	resolved, found := resolve(c)
-	set, err := pages.New(c.Pages.Overlay, resolved.name)
+	set, err := pages.New(pages.Config{Name: resolved.name, Overlay: c.Pages.Overlay})
 	if err != nil {
 		found.add("Pages.Overlay", "what can't be used", "correct it, or take it out of the overlay: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

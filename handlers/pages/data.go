@@ -8,7 +8,8 @@ type Page interface{ file() string }
 // Site is what every page is told, as .Site.
 type Site struct {
 	Name   string // of the product
-	Lang   string // of the page, for the lang attribute
+	Lang   string // of the page, for the lang attribute. RFC 5646
+	Dir    string // in which it is written: ltr or rtl
 	Assets string // URL path under which the static files are served, without a slash at its end
 	Style  string // URL path of the stylesheet
 	Icon   string // URL path of the icon in the browser's tab
@@ -58,7 +59,8 @@ type Error struct {
 	Title     string
 	Message   string // what happened
 	Advice    string // what to do now
-	Detail    string // for the developer, only where the issuer is on loopback
+	Problem   string // what happened, for the developer, in English; empty when Message says it all
+	Detail    string // more for the developer, in English, only where the issuer is on loopback
 	Help      string // URL of what this error means, empty when there is none
 	RequestID string // also in the log
 }
@@ -166,7 +168,7 @@ func samples() []Page {
 		Login{Form: form, Client: local, Username: "alice", Error: "Please try again.", Reauth: true},
 		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true},
 		Consent{Form: form, Client: local, Account: "alice"},
-		Error{Title: "Title", Message: "Message", Advice: "Advice", Detail: "Detail", Help: "https://id.example/errors#x", RequestID: "abc"},
+		Error{Title: "Title", Message: "Message", Advice: "Advice", Problem: "Problem", Detail: "Detail", Help: "https://id.example/errors#x", RequestID: "abc"},
 		Error{Title: "Title", RequestID: "abc"},
 		Expired{Form: form, Title: "Title", Message: "Message", RequestID: "abc"},
 		Expired{Title: "Title", RequestID: "abc"},

@@ -19,9 +19,12 @@
 //	style.css            the stylesheet
 //	icon.svg             shown in the browser's tab
 //	logo.svg, logo.png   shown above every page
+//	messages/de.json     the words in German; the same for any other language
 //
-// A page defines the templates "title" and "content". It is executed with .Site, the
-// same for all pages, and .Page, its own data. To change the colours alone, replace
+// A page defines the templates "title" and "content". It is executed with Data: .Site,
+// the same for all pages, .Page, its own data, and the words of its language by
+// {{$.T "login.lead" "client" (strong .Page.Client.Name)}}, in titles and attributes by
+// {{$.Text "login.title"}}. Messages are named in files/messages/en.json. To change the colours alone, replace
 // style.css by one line and five variables:
 //
 //	@import "default.css"; :root { --brand: #b3261e; --brand-text: #fff; --page: #faf7f5; --card: #fff; --text: #1d1b1a; }

@@ -22,6 +22,7 @@ var embedded embed.FS
 // Set is the pages of one server, parsed and tried. It is safe for concurrent use.
 type Set struct {
 	name   string
+	words  *catalogue
 	pages  map[string]*template.Template
 	assets map[string]Asset
 	style  string // name of the stylesheet with its version
@@ -51,16 +52,26 @@ var assetTypes = map[string]string{
 	"logo.svg": "image/svg+xml", "logo.png": "image/png",
 }
 
-// New parses the pages. overlay may be nil; what it holds replaces the file of
-// the same name, and a file whose name has no meaning is an error, as is a page
-// that does not parse or asks for data that its page does not have. name is the
-// product's, shown on every page.
-func New(overlay fs.FS, name string) (*Set, error) {
+// Config is what a host changes about the pages.
+type Config struct {
+	Name    string // of the product, shown on every page
+	Overlay fs.FS  // replaces the files of the same names; nil: none
+}
+
+// New parses the pages and the messages. A file of the overlay whose name has no
+// meaning is an error, as is a page that does not parse or asks for what does not
+// exist, and a message that does not fit its English one. Each page is tried with
+// sample data in every language.
+func New(c Config) (*Set, error) {
 	base, err := fs.Sub(embedded, "files")
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	s := &Set{name: name, pages: map[string]*template.Template{}, assets: map[string]Asset{}}
+	overlay := c.Overlay
+	s := &Set{name: c.Name, pages: map[string]*template.Template{}, assets: map[string]Asset{}}
+	if s.words, err = openCatalogue(base, overlay); err != nil {
+		return nil, err
+	}
 	read := func(file string) ([]byte, error) {
 		if overlay != nil {
 			b, err := fs.ReadFile(overlay, file)
@@ -99,9 +110,10 @@ func (s *Set) unknown(overlay fs.FS) error {
 	}
 	var problems []error
 	for _, e := range entries {
-		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") && !slices.Contains(known, e.Name()) {
-			problems = append(problems, fmt.Errorf("pages: the overlay has %q, which replaces nothing; the names are %s", e.Name(), strings.Join(known, ", ")))
+		if strings.HasPrefix(e.Name(), ".") || e.IsDir() && e.Name() == messagesFolder || slices.Contains(known, e.Name()) {
+			continue
 		}
+		problems = append(problems, fmt.Errorf("pages: the overlay has %q, which replaces nothing; the names are %s, and %s", e.Name(), strings.Join(known, ", "), messagesFolder))
 	}
 	return errors.Join(problems...)
 }
@@ -110,7 +122,7 @@ func (s *Set) unknown(overlay fs.FS) error {
 func (s *Set) parse(p Page, read func(string) ([]byte, error)) error {
 	file := p.file()
 	if s.pages[file] == nil {
-		t := template.New(layoutFile).Option("missingkey=error")
+		t := template.New(layoutFile).Option("missingkey=error").Funcs(template.FuncMap{"strong": func(s string) strong { return strong(s) }})
 		for _, part := range []string{layoutFile, file} {
 			text, err := read(part)
 			if err != nil {
@@ -126,8 +138,10 @@ func (s *Set) parse(p Page, read func(string) ([]byte, error)) error {
 		}
 		s.pages[file] = t
 	}
-	if err := s.Render(io.Discard, Site{Lang: "en", Assets: "/assets"}, p); err != nil {
-		return fmt.Errorf("%w (tried with sample data)", err)
+	for _, l := range s.words.list {
+		if err := s.Render(io.Discard, l, "/assets", p); err != nil {
+			return fmt.Errorf("%w (tried with sample data)", err)
+		}
 	}
 	return nil
 }
@@ -169,24 +183,60 @@ func (s *Set) Asset(name string) (Asset, bool) {
 // Script is the name of the asset that submits a FormPost.
 func (s *Set) Script() string { return scriptFile }
 
-// Render writes a page. Of site it needs Lang and Assets; the rest it knows.
-func (s *Set) Render(w io.Writer, site Site, p Page) error {
+// Language returns the language that suits a person best: one of ui_locales, which
+// the client says of them, in its order, else what the Accept-Language of their
+// browser asks for, else English. OpenID Connect Core §3.1.2.1, RFC 4647 §3.4
+func (s *Set) Language(uiLocales []string, acceptLanguage string) *Language {
+	return s.words.choose(uiLocales, acceptLanguage)
+}
+
+// Languages are all languages of the pages, English first. RFC 5646
+func (s *Set) Languages() []string {
+	tags := make([]string, len(s.words.list))
+	for i, l := range s.words.list {
+		tags[i] = l.Tag()
+	}
+	return tags
+}
+
+// Data is what a page is executed with.
+type Data struct {
+	Site Site
+	Page Page // the type of this page
+
+	language *Language
+}
+
+// T is a message in the language of the page, as HTML. args are pairs of a
+// placeholder's name and its value, as in {{$.T "login.lead" "client" .Client.Name}};
+// the value may be (strong .Client.Name).
+func (d Data) T(key string, args ...any) (template.HTML, error) {
+	text, err := d.language.say(key, args, d.language.markup)
+	return template.HTML(text), err // every part of it is escaped
+}
+
+// Text is T without markup, for titles and attributes.
+func (d Data) Text(key string, args ...any) (string, error) {
+	return d.language.say(key, args, d.language.isolated)
+}
+
+// Render writes a page in a language. assets is the URL path of the static files.
+func (s *Set) Render(w io.Writer, l *Language, assets string, p Page) error {
 	t := s.pages[p.file()]
 	if t == nil {
 		return fmt.Errorf("pages: there is no page %s", p.file())
 	}
-	site.Name = s.name
-	site.Style = path.Join(site.Assets, s.style)
-	site.Icon = path.Join(site.Assets, iconFile+"?v="+s.assets[iconFile].Tag)
+	site := Site{
+		Name: s.name, Lang: l.Tag(), Dir: l.Dir(), Assets: assets,
+		Style: path.Join(assets, s.style),
+		Icon:  path.Join(assets, iconFile+"?v="+s.assets[iconFile].Tag),
+	}
 	if s.logo != "" {
-		site.Logo = path.Join(site.Assets, s.logo)
+		site.Logo = path.Join(assets, s.logo+"?v="+s.assets[s.logo].Tag)
 	}
 	var out bytes.Buffer // a page that fails half-way must not reach anybody
-	if err := t.ExecuteTemplate(&out, layoutFile, struct {
-		Site Site
-		Page Page
-	}{site, p}); err != nil {
-		return fmt.Errorf("pages: %s: %w", p.file(), err)
+	if err := t.ExecuteTemplate(&out, layoutFile, Data{Site: site, Page: p, language: l}); err != nil {
+		return fmt.Errorf("pages: %s in %s: %w", p.file(), l.Tag(), err)
 	}
 	_, err := out.WriteTo(w)
 	return err
@@ -200,11 +250,11 @@ const Policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri '
 // scriptPolicy allows the one page that has a script to load it.
 const scriptPolicy = Policy + "; script-src 'self'"
 
-// Serve answers with a page and headers that keep it from being framed, cached or
-// leaked.
-func (s *Set) Serve(w http.ResponseWriter, status int, site Site, p Page) error {
+// Serve answers with a page and headers that say its language and keep it from being
+// framed, cached or leaked.
+func (s *Set) Serve(w http.ResponseWriter, status int, l *Language, assets string, p Page) error {
 	var out bytes.Buffer
-	if err := s.Render(&out, site, p); err != nil {
+	if err := s.Render(&out, l, assets, p); err != nil {
 		return err
 	}
 	h := w.Header()
@@ -214,6 +264,8 @@ func (s *Set) Serve(w http.ResponseWriter, status int, site Site, p Page) error 
 		h.Set("Content-Security-Policy", scriptPolicy)
 	}
 	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Language", l.Tag())
+	h.Add("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	_, err := out.WriteTo(w)
 	return err

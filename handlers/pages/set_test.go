@@ -23,7 +23,7 @@ func TestOverlay(t *testing.T) {
 		{"a name with no meaning", fstest.MapFS{"sign-in.html": {Data: []byte(`x`)}}, `"sign-in.html", which replaces nothing`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := New(c.overlay, "Example")
+			_, err := New(Config{Overlay: c.overlay, Name: "Example"})
 			if c.wrong == "" && err != nil {
 				t.Fatal(err)
 			}
@@ -35,16 +35,16 @@ func TestOverlay(t *testing.T) {
 }
 
 func TestEveryPageStandsInTheFrame(t *testing.T) {
-	s, err := New(nil, "Example <Co>")
+	s, err := New(Config{Name: "Example <Co>"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range samples() {
 		var out bytes.Buffer
-		if err := s.Render(&out, Site{Lang: "de", Assets: "/auth/oauth/assets"}, p); err != nil {
+		if err := s.Render(&out, s.Language(nil, ""), "/auth/oauth/assets", p); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{`<html lang="de">`, `<h1>`, "Example &lt;Co&gt;", `href="/auth/oauth/assets/style.css?v=`, `<main `} {
+		for _, want := range []string{`<html lang="en" dir="ltr">`, `<h1>`, "Example &lt;Co&gt;", `href="/auth/oauth/assets/style.css?v=`, `<main `} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s lacks %s:\n%s", p.file(), want, out.String())
 			}
@@ -58,7 +58,7 @@ func TestEveryPageStandsInTheFrame(t *testing.T) {
 }
 
 func TestWhatIsShownIsText(t *testing.T) {
-	s, err := New(nil, "x")
+	s, err := New(Config{Name: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestWhatIsShownIsText(t *testing.T) {
 		FormPost{Client: evil, URL: "https://a.example", Fields: []Field{{evil, evil}}},
 	} {
 		var out bytes.Buffer
-		if err := s.Render(&out, Site{}, p); err != nil {
+		if err := s.Render(&out, s.Language(nil, ""), "", p); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(out.String(), "<script>alert") {
@@ -80,7 +80,7 @@ func TestWhatIsShownIsText(t *testing.T) {
 }
 
 func TestAssets(t *testing.T) {
-	s, err := New(fstest.MapFS{"style.css": {Data: []byte("a{}")}, "logo.png": {Data: []byte("png")}}, "x")
+	s, err := New(Config{Overlay: fstest.MapFS{"style.css": {Data: []byte("a{}")}, "logo.png": {Data: []byte("png")}}, Name: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestAssets(t *testing.T) {
 			t.Errorf("%q is served", name)
 		}
 	}
-	if err := s.Render(io.Discard, Site{}, Login{}); err != nil {
+	if err := s.Render(io.Discard, s.Language(nil, ""), "", Login{}); err != nil {
 		t.Fatal(err)
 	}
 }
