@@ -36,7 +36,7 @@ func (r rule) named(name string, o origins) rule {
 type exchange struct {
 	id       string
 	rule     rule
-	clientID string // once known
+	clientID string   // once known
 	locales  []string // that the client named for the person, once known
 }
 

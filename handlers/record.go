@@ -46,7 +46,7 @@ type record struct {
 	Params     string    `json:"params"`
 	ClientID   string    `json:"client_id,omitempty"`
 	Locales    []string  `json:"locales,omitempty"` // that the client named for the person
-	Logout     bool      `json:"logout,omitempty"` // the request is one to sign out
+	Logout     bool      `json:"logout,omitempty"`  // the request is one to sign out
 	Step       step      `json:"step"`
 	SecretHash []byte    `json:"secret_hash"` // of the browser's cookie
 	CreatedAt  time.Time `json:"created_at"`
