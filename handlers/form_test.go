@@ -149,18 +149,19 @@ func TestBearerToken(t *testing.T) {
 		{"body", formRequest("access_token=abc", nil), "abc", ""},
 		{"both", formRequest("access_token=abc", bearer), "", "several_credentials"},
 		{"none", formRequest("", nil), "", "token_missing"},
+		{"DPoP in any case", formRequest("", http.Header{"Authorization": {"dpop abc"}}), "abc", ""},
 		{"another scheme", formRequest("", basicHeader("a:b")), "", "authorization_scheme"},
 		{"JSON body", formRequest("{}", http.Header{"Content-Type": {"application/json"}}), "", "content_type"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, e := bearerToken(c.r)
+			_, got, e := presentedToken(c.r)
 			if got != c.want || (e == nil) != (c.reason == "") || e != nil && (e.Reason != c.reason || e.Challenge != "Bearer") {
 				t.Errorf("got %q and %v, want %q and reason %q", got, e, c.want, c.reason)
 			}
 		})
 	}
 	r := httptest.NewRequest(http.MethodGet, "/userinfo?access_token=abc", nil)
-	if _, e := bearerToken(r); e == nil || e.Reason != "token_in_query" {
+	if _, _, e := presentedToken(r); e == nil || e.Reason != "token_in_query" {
 		t.Errorf("a token in the query is answered with %v", e)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/storage"
 )
@@ -69,6 +70,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},
+		"dpop_signing_alg_values_supported":              dpop.Algorithms(),
 		"token_endpoint_auth_methods_supported":          withNone,
 		"scopes_supported":                               offer.Scopes,
 		"claims_supported":                               slices.Concat(protocolClaims, offer.Claims),

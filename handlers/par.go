@@ -18,10 +18,11 @@ func (h *Handlers) push(w http.ResponseWriter, r *http.Request) *engine.Error {
 		return e
 	}
 	h.allowOrigin(r.Context(), w, r, c.ClientID)
-	pushed, e := h.engine.Push(r.Context(), c, form)
+	pushed, e := h.engine.Push(r.Context(), engine.PushRequest{Credentials: c, Form: form, Sender: h.sender(r, "par")})
 	if e != nil {
 		return e
 	}
+	giveNonce(w, pushed.Nonce)
 	w.WriteHeader(http.StatusCreated) // held back until the headers are set
 	return answerJSON(w, map[string]any{
 		"request_uri": pushed.RequestURI, "expires_in": int64(pushed.ExpiresIn / time.Second),

@@ -18,7 +18,7 @@ import (
 // reasonArgument says which argument of a call is a reason.
 var reasonArgument = map[string]int{
 	"refuse": 1, "errCode": 0, "errRefresh": 0, "errAccess": 0, "errDevice": 0, "broken": 0, "unproven": 0, "unknownClient": 0,
-	"badRequest": 0, "failed": 0, "unauthenticated": 0, "expired": 3,
+	"badRequest": 0, "failed": 0, "unauthenticated": 0, "expired": 3, "defect": 0,
 }
 
 // TestEveryReasonIsExplained finds the reasons in the source: one that has no row
@@ -35,7 +35,7 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		}
 	}
 	found := map[string]bool{}
-	for _, dir := range []string{".", "../internal/engine"} {
+	for _, dir := range []string{".", "../internal/engine", "../internal/dpop"} {
 		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/quotable"
 	"github.com/doorward/doorward/internal/redact"
@@ -87,7 +88,11 @@ func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
 	}
 	if e.Challenge != "" {
 		header.Set("WWW-Authenticate", h.challenge(e))
+		if e.Reason == "token_missing" {
+			header.Add("WWW-Authenticate", proofChallenge("", ""))
+		}
 	}
+	giveNonce(w, e.Nonce)
 	body := map[string]string{"error": e.Code, "error_uri": h.engine.ErrorURI(e)}
 	if e.Description != "" {
 		body["error_description"] = quotable.Text(e.Description)
@@ -99,6 +104,9 @@ func (h *Handlers) refuseJSON(w http.ResponseWriter, e *engine.Error) {
 // challenge is the WWW-Authenticate header. A request without any token is told
 // the scheme alone. RFC 6750 §3.1
 func (h *Handlers) challenge(e *engine.Error) string {
+	if e.Challenge == dpop.Scheme {
+		return proofChallenge(e.Code, e.Description)
+	}
 	c := e.Challenge + ` realm="` + quotable.Text(h.config.Issuer) + `"`
 	if e.Challenge == "Bearer" && e.Reason != "token_missing" {
 		c += `, error="` + e.Code + `", error_description="` + quotable.Text(e.Description) + `"`

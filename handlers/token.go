@@ -15,10 +15,11 @@ func (h *Handlers) token(w http.ResponseWriter, r *http.Request) *engine.Error {
 		return e
 	}
 	h.allowOrigin(r.Context(), w, r, c.ClientID)
-	answer, e := h.engine.Token(r.Context(), engine.TokenRequest{Credentials: c, Form: form})
+	answer, e := h.engine.Token(r.Context(), engine.TokenRequest{Credentials: c, Form: form, Sender: h.sender(r, "token")})
 	if e != nil {
 		return e
 	}
+	giveNonce(w, answer.Nonce)
 	return answerJSON(w, tokenBody(answer))
 }
 

@@ -4,46 +4,66 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/engine"
 )
 
 func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Error {
-	token, e := bearerToken(r)
+	scheme, token, e := presentedToken(r)
 	if e != nil {
 		return e
 	}
 	access, e := h.engine.Access(r.Context(), token)
 	if e != nil {
+		e.Challenge = scheme
 		return e
 	}
 	exchangeOf(r.Context()).clientID = access.ClientID
 	h.allowOrigin(r.Context(), w, r, access.ClientID)
+	nonce, e := h.engine.CheckSender(r.Context(), access, token, scheme, h.sender(r, "userinfo"))
+	if e != nil {
+		return e
+	}
+	giveNonce(w, nonce)
 	claims, e := h.engine.UserInfo(r.Context(), access)
 	if e != nil {
+		if e.Challenge != "" {
+			e.Challenge = scheme
+		}
 		return e
 	}
 	return answerJSON(w, claims)
 }
 
-// bearerToken takes the access token from the header, or from the form of a POST,
-// never from a URL, where it would end up in logs. RFC 6750 §2, OAuth 2.1 §5.1
-func bearerToken(r *http.Request) (string, *engine.Error) {
-	refuse := func(e *engine.Error) (string, *engine.Error) {
-		e.Challenge = "Bearer"
-		return "", e
+// The schemes by which an access token comes. RFC 6750 §2.1, RFC 9449 §7.1
+const (
+	schemeBearer = "Bearer"
+	schemeDPoP   = dpop.Scheme
+)
+
+// presentedToken takes the access token and its scheme from the header, or from the form
+// of a POST, never from a URL, where it would end up in logs. RFC 6750 §2, OAuth 2.1 §5.1,
+// RFC 9449 §7.1
+func presentedToken(r *http.Request) (scheme, token string, e *engine.Error) {
+	scheme = schemeBearer
+	refuse := func(e *engine.Error) (string, string, *engine.Error) {
+		e.Challenge = scheme
+		return "", "", e
 	}
 	if r.URL.Query().Has("access_token") {
 		return refuse(badRequest("token_in_query", "An access token in the URL is not accepted; send it in the Authorization header."))
 	}
 	header := r.Header.Values("Authorization")
-	token := ""
 	switch {
 	case len(header) > 1:
 		return refuse(badRequest("several_credentials", "The Authorization header was sent more than once."))
 	case len(header) == 1:
-		scheme, value, _ := strings.Cut(header[0], " ")
-		if !strings.EqualFold(scheme, "Bearer") {
-			e := unauthenticated("authorization_scheme", "Access tokens are sent with the scheme Bearer, not "+safeWord(scheme)+".")
+		sent, value, _ := strings.Cut(header[0], " ")
+		switch {
+		case strings.EqualFold(sent, schemeDPoP):
+			scheme = schemeDPoP
+		case !strings.EqualFold(sent, schemeBearer):
+			e := unauthenticated("authorization_scheme", "Access tokens are sent with the scheme Bearer or DPoP, not "+safeWord(sent)+".")
 			e.Code = "invalid_token"
 			return refuse(e)
 		}
@@ -66,5 +86,5 @@ func bearerToken(r *http.Request) (string, *engine.Error) {
 		e.Code = "invalid_token"
 		return refuse(e)
 	}
-	return token, nil
+	return scheme, token, nil
 }

@@ -155,6 +155,7 @@ func (l *ledger) others() {
 	tokens := l.w.mustTokens(l.t, l.alice, "own")
 	token := func(member string) url.Values { return url.Values{"token": {tokens.text(member)}} }
 	l.post("client credentials", 1, "token", "machine", url.Values{"grant_type": {"client_credentials"}})
+	l.proofs()
 	l.post("introspection", 0, "introspect", "own", token("access_token"))
 	l.post("introspection of a refresh token", 0, "introspect", "own", token("refresh_token"))
 	l.post("introspection by another client", 0, "introspect", "machine", token("access_token"))
@@ -171,6 +172,31 @@ func (l *ledger) others() {
 	l.post("revocation of what is revoked", 0, "revoke", "own", token("access_token"))
 	l.post("revocation of a grant", 1, "revoke", "own", token("refresh_token"))
 	l.post("revocation of an unknown token", 0, "revoke", "own", url.Values{"token": {"nonsense"}})
+}
+
+// proofs are remembered in the batch of their request, and where nothing is written in
+// memory.
+func (l *ledger) proofs() {
+	h := newHolder(l.t, l.w.site, l.w.now)
+	var access string
+	token := func(proof string) func() (*reply, error) {
+		return func() (*reply, error) {
+			answer := h.post(l.t, "token", "machine", proof, machineGrant)
+			access = answer.text("access_token")
+			return answer, nil
+		}
+	}
+	proof := h.proof("POST", l.w.endpoint("token"), "", nil)
+	l.cost("client credentials with a proof", 1, token(proof))
+	l.cost("with the same proof", 0, token(proof))
+	l.cost("with a proof that is none", 0, token("x"))
+	tokens := h.prove(l.t, "token", "own", h.redeem(l.t, "own", nil))
+	access = tokens.text("access_token")
+	for range 2 {
+		proof := h.proof("GET", l.w.endpoint("userinfo"), access, nil)
+		l.cost("userinfo with a proof", 0, func() (*reply, error) { return h.show(l.t, "DPoP", access, proof), nil })
+	}
+	l.cost("a refresh with a proof", 1, func() (*reply, error) { return h.prove(l.t, "token", "own", refreshing(tokens)), nil })
 }
 
 func (l *ledger) signOut() {

@@ -23,10 +23,29 @@ func (s *Server) Verify(ctx context.Context, token string) (*bearer.Token, error
 		}
 		return nil, fmt.Errorf("server: %w: %w", bearer.ErrInvalid, err)
 	}
+	claims := a.Claims
+	if a.Confirmation != (storage.Confirmation{}) {
+		if claims == nil {
+			claims = map[string]any{}
+		}
+		claims["cnf"] = confirmationClaim(a.Confirmation)
+	}
 	return &bearer.Token{
 		Subject: a.Subject, ClientID: a.ClientID, Grant: a.Grant, SessionID: a.SessionID, Org: a.Org,
-		Scopes: a.Scopes, Audience: a.Audience, IssuedAt: a.IssuedAt, ExpiresAt: a.ExpiresAt, Claims: a.Claims,
+		Scopes: a.Scopes, Audience: a.Audience, IssuedAt: a.IssuedAt, ExpiresAt: a.ExpiresAt, Claims: claims,
 	}, nil
+}
+
+// confirmationClaim is the cnf of a token. RFC 7800 §3.1
+func confirmationClaim(c storage.Confirmation) map[string]any {
+	claim := map[string]any{}
+	if c.JKT != "" {
+		claim["jkt"] = c.JKT
+	}
+	if c.X5T != "" {
+		claim["x5t#S256"] = c.X5T
+	}
+	return claim
 }
 
 // Resource returns the audience that bearer.Require asks of a token when the API

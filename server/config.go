@@ -83,6 +83,10 @@ type Config struct {
 	// are bound to it by their RequirePushedAuthorizationRequests. RFC 9126 §5
 	RequirePushed bool
 
+	// DPoP says of whom proofs of a key are asked. Clients may send them in any case,
+	// and get tokens that work with that key alone. RFC 9449
+	DPoP DPoP
+
 	// Secrets wrap the keys of the store, the first one being current. Empty: the
 	// store keeps one beside itself, if it can.
 	Secrets [][]byte
@@ -146,11 +150,22 @@ type Lifetimes struct {
 	SessionAbsolute time.Duration // 90 days
 }
 
+// DPoP are the rules of tokens that are bound to a key of the client. Single clients are
+// held to more by their DPoPBoundAccessTokens and RequireDPoPNonce.
+type DPoP struct {
+	// Required refuses every request to the token endpoint without a proof.
+	Required bool
+
+	// Nonces wants a nonce of the server in each proof, so that proofs can't be made
+	// beforehand. The first request of a client costs one round trip more. RFC 9449 §8
+	Nonces bool
+}
+
 // Refresh are the rules of refresh tokens. The zero value is the window policy of
 // 30 seconds, the one default that is not the strictest: with strict, an answer
 // lost on the way signs the person out.
 type Refresh struct {
-	Policy storage.RefreshPolicy // of clients that name none; empty: window
+	Policy storage.RefreshPolicy // of clients that name none; empty: none for tokens that are bound to a key, else window
 	Window time.Duration         // 0: 30 s
 }
 

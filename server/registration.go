@@ -172,8 +172,8 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	if c.Insecure.SkipPKCE {
 		found.add("insecure.skip_pkce", "true for a public client", "leave it out: without a secret PKCE is all that protects the code")
 	}
-	if c.RefreshPolicy == storage.RefreshNone {
-		found.add("refresh_policy", `"none" for a public client`, `write "window" or "strict": a stolen token would never be noticed`)
+	if c.RefreshPolicy == storage.RefreshNone && !c.DPoPBoundAccessTokens {
+		found.add("refresh_policy", `"none" for a public client`, `write "window" or "strict", or dpop_bound_access_tokens: a stolen token would never be noticed`)
 	}
 }
 

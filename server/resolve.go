@@ -232,8 +232,7 @@ func span(d time.Duration) string {
 
 func (r *resolvedConfig) resolveRefresh(found *problems) {
 	switch p := r.Refresh.Policy; {
-	case p == "":
-		r.Refresh.Policy = storage.RefreshWindow
+	case p == "": // the engine chooses: it knows which tokens are bound to a key
 	case p == storage.RefreshNone:
 		// It would apply to public clients, where a stolen token is never noticed.
 		found.add("Refresh.Policy", `"none"`, "write it as RefreshPolicy of the confidential clients that need it, and window or strict here")

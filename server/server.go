@@ -100,6 +100,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots, Loopback: c.site.loopback}),
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, Resources: c.engineResources(),
+		DPoP: engine.DPoPRules(c.DPoP),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,

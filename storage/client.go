@@ -39,6 +39,15 @@ type Client struct {
 	// did not push beforehand. RFC 9126 §6
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
 
+	// DPoPBoundAccessTokens binds every token of the client to a key: a request to the
+	// token endpoint without a DPoP proof is refused. A client that sends one gets bound
+	// tokens in any case. RFC 9449 §5.2
+	DPoPBoundAccessTokens bool `json:"dpop_bound_access_tokens,omitempty"`
+
+	// RequireDPoPNonce wants a nonce of the server in each proof, so that proofs can't
+	// be made beforehand. RFC 9449 §8
+	RequireDPoPNonce bool `json:"require_dpop_nonce,omitempty"`
+
 	RedirectURIs           []string `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
@@ -91,8 +100,9 @@ type Client struct {
 	// asked for consent.
 	FirstParty bool `json:"first_party,omitempty"`
 
-	// RefreshPolicy is window (also when empty), strict, until-used or none;
-	// none is refused for public clients.
+	// RefreshPolicy is window, strict, until-used or none; none is refused for public
+	// clients whose tokens are not bound to a key. Empty: none for tokens that are bound
+	// to a key, else window.
 	RefreshPolicy RefreshPolicy `json:"refresh_policy,omitempty"`
 
 	// Disabled refuses every request of the client and every token it holds.
@@ -153,7 +163,8 @@ const (
 	// RefreshUntilUsed is RefreshWindow without the clock: the predecessor
 	// works until its successor was used.
 	RefreshUntilUsed RefreshPolicy = "until-used"
-	// RefreshNone does not rotate. For confidential clients only.
+	// RefreshNone does not rotate. For confidential clients, and for refresh tokens
+	// that are bound to a key.
 	RefreshNone RefreshPolicy = "none"
 )
 

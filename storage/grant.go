@@ -60,6 +60,7 @@ type Code struct {
 	WrongTries  int       `json:"wrong_tries,omitempty"` // wrong verifiers so far
 	UsedAt      time.Time `json:"used_at,omitzero"`      // zero: not redeemed yet
 	Killed      bool      `json:"killed,omitempty"`      // after too many wrong verifiers
+	JKT         string    `json:"dpop_jkt,omitempty"`    // only who proves to hold this key may redeem it. RFC 9449 §10
 }
 
 // Refresh is the chain of refresh tokens of a grant: the newest token, the head,
@@ -79,6 +80,16 @@ type Refresh struct {
 	End           time.Time `json:"end"` // absolute
 	// Offline says that the grant outlives the session. OpenID Connect Core §11
 	Offline bool `json:"offline,omitempty"`
+	// Bound is the key that every use must show, zero when none.
+	Bound Confirmation `json:"cnf,omitzero"`
+}
+
+// Confirmation names the key of a client that a token is bound to, so that whoever
+// finds the token alone can do nothing with it. The zero value binds to nothing.
+// RFC 7800 §3.1
+type Confirmation struct {
+	JKT string `json:"jkt,omitempty"`      // thumbprint of the key of its DPoP proofs, RFC 9449 §6
+	X5T string `json:"x5t#S256,omitempty"` // SHA-256 of its certificate in base64url, RFC 8705 §3.1
 }
 
 // Revoked says whether the grant was revoked.
@@ -116,6 +127,8 @@ type AccessToken struct {
 	Scopes   []string       `json:"scopes,omitempty"`
 	Audience []string       `json:"aud,omitempty"`
 	Claims   map[string]any `json:"claims,omitempty"` // from the Claims hook, shown by introspection
+
+	Confirmation Confirmation `json:"cnf,omitzero"` // what the token is bound to
 
 	Incarnation string    `json:"incarnation,omitempty"`
 	IssuedAt    time.Time `json:"iat"`

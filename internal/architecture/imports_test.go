@@ -67,6 +67,12 @@ var direction = []struct {
 		why:   "the engine knows storage and internal packages, and nothing of HTTP endpoints or pages",
 	},
 	{
+		from:  "internal/dpop/...",
+		may:   []string{"internal/jws"},
+		tests: []string{leaves},
+		why:   "a proof is a signed token, and nothing more of ours",
+	},
+	{
 		from:  "internal/...",
 		tests: []string{leaves},
 		why:   "a leaf imports nothing of ours: one job, no view of the house",

@@ -17,6 +17,10 @@ type Access struct {
 	Scopes, Audience    []string
 	IssuedAt, ExpiresAt time.Time
 	Claims              map[string]any
+
+	// Confirmation is the key it is bound to. Who asks for more than what the token
+	// says must ask for the key as well: CheckSender.
+	Confirmation storage.Confirmation
 }
 
 // Access checks an access token. The error is invalid_token or unavailable. RFC 6750
@@ -46,6 +50,7 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 	return &Access{
 		Subject: t.Subject, ClientID: t.ClientID, SessionID: g.SessionID, Grant: t.Grant, Org: g.Org,
 		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
+		Confirmation: t.Confirmation,
 	}, nil
 }
 

@@ -40,6 +40,9 @@ func (e *Engine) signAccess(ctx context.Context, t *storage.AccessToken, g *stor
 	optional := map[string]string{
 		"scope": strings.Join(t.Scopes, " "), claimGrant: t.Grant, claimIncarnation: t.Incarnation,
 	}
+	if t.Confirmation != (storage.Confirmation{}) {
+		body["cnf"] = t.Confirmation
+	}
 	if g != nil { // RFC 9068 §2.2.1
 		optional["acr"] = g.ACR
 		if !g.AuthTime.IsZero() {
@@ -114,6 +117,9 @@ func (e *Engine) readAccessJWT(ctx context.Context, token string) (*storage.Acce
 		return nil, errAccess("token_unknown").detail("the JWT lacks jti, client_id, sub or aud")
 	case !e.store.Now().Before(t.ExpiresAt):
 		return nil, errAccess("token_expired").detail("a JWT for client %s, ended at %s", quote(t.ClientID), t.ExpiresAt.Format(time.RFC3339))
+	}
+	if raw := c["cnf"]; raw != nil && json.Unmarshal(raw, &t.Confirmation) != nil {
+		return nil, errAccess("token_unknown").detail("the cnf of the JWT can't be read")
 	}
 	t.Claims, err = hostClaims(c)
 	return t, err

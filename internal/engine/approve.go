@@ -60,6 +60,7 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	g := ok.grant(opaque.NewID(now), fresh.Client.ID, stamp, now)
 	g.Code = &storage.Code{
 		ExpiresAt: now.Add(e.config.Lifetimes.Code), RedirectURI: fresh.RedirectURI, URISent: form.Has("redirect_uri"),
+		JKT: fresh.DPoPKey,
 	}
 	g.ExpiresAt = g.Code.ExpiresAt.Add(grantMargin)
 	request.SetID(g.ID)

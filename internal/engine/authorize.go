@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/redirect"
 	"github.com/doorward/doorward/storage"
 )
@@ -32,6 +33,8 @@ type Authorization struct {
 	UILocales    []string
 	Display      string
 	Hint         *Hint // of id_token_hint, nil if none
+
+	DPoPKey string // the thumbprint of the key that the code is bound to, "" for none. RFC 9449 §10
 
 	Pushed string // the key of the pushed request that it is, "" for any other
 
@@ -98,6 +101,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 		func() error { return orNil(a.readResponse(form)) },
 		func() error { return orNil(e.readAccess(a, form)) },
 		func() error { return orNil(checkChallenge(a.Client, form)) },
+		func() error { return orNil(a.readKey(form)) },
 		func() error { return orNil(a.readPerson(form)) },
 		func() error { return e.readHint(ctx, a, form) },
 	} {
@@ -226,6 +230,16 @@ func (e *Engine) readAccess(a *Authorization, form url.Values) (err *Error) {
 	}
 	a.Audience, err = e.target(form, e.audiences(a.Client))
 	return err
+}
+
+// readKey reads the key by which the client will prove that it began the request.
+// RFC 9449 §10
+func (a *Authorization) readKey(form url.Values) *Error {
+	a.DPoPKey = form.Get("dpop_jkt")
+	if a.DPoPKey != "" && !jws.IsThumbprint(a.DPoPKey) {
+		return refuse(codeInvalidRequest, "dpop_jkt_malformed", "The dpop_jkt is not the SHA-256 thumbprint of a key in base64url: 43 characters without padding.")
+	}
+	return nil
 }
 
 // secondOpinion has fosite check the same, as far as it does: the scope that counts

@@ -70,6 +70,9 @@ func (e *Engine) redeem(ctx context.Context, c *storage.Client, form url.Values)
 	if err := e.checkVerifier(ctx, g, form.Get("code_verifier")); err != nil {
 		return nil, err
 	}
+	if refusal := sameSender(ctx, storage.Confirmation{JKT: g.Code.JKT}, "authorization code"); refusal != nil {
+		return nil, refusal // RFC 9449 §10
+	}
 	if err := e.checkUnused(ctx, g); err != nil {
 		return nil, err
 	}

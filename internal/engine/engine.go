@@ -17,6 +17,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/keyring"
 	"github.com/doorward/doorward/internal/outbound"
@@ -42,6 +43,9 @@ type Config struct {
 	Resources       []Resource // what the server knows more of. Optional
 	Lifetimes       Lifetimes
 	Refresh         RefreshRules
+
+	// DPoP says of whom proofs of a key are asked.
+	DPoP DPoPRules
 
 	// RequirePushed refuses authorize requests that were not pushed. RFC 9126 §5
 	RequirePushed bool
@@ -116,6 +120,10 @@ type Engine struct {
 	keySets    *outbound.Cache[jws.Keys]
 	pushed     *storage.Collection[pushedRequest]
 
+	proofs *storage.Collection[usedProof]
+	seen   dpop.Seen
+	nonces dpop.Nonces
+
 	handlers map[string]*tokenHandler
 	fosite   *fosite.Fosite
 }
@@ -140,6 +148,8 @@ func New(c Config) (*Engine, error) {
 	}
 	e.deliveries()
 	e.assertions, e.keySets, e.pushed = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store), pushedRequests(c.Store)
+	e.proofs = usedProofs(c.Store)
+	e.nonces.MAC = func(data []byte) []byte { return c.Store.MAC("dpop nonce", data) }
 	e.methods = map[string]authenticator{
 		storage.AuthMethodNone:       noSecret{},
 		methodBasic:                  presentedSecret{c.Secrets},

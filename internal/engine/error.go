@@ -27,6 +27,7 @@ type Error struct {
 	Status      int    // HTTP status where the answer is not a redirect
 	RetryAfter  time.Duration
 	Challenge   string // scheme of the WWW-Authenticate header, empty for none
+	Nonce       string // of the DPoP-Nonce header, empty for none
 	Cause       error
 
 	hidden bool // Reason is for the log alone
@@ -73,6 +74,12 @@ const (
 	codeUnsupportedType   = "unsupported_response_type"
 	codeServerError       = "server_error"
 	codeUnavailable       = "temporarily_unavailable"
+)
+
+// Error codes of DPoP, RFC 9449 §5, §8.
+const (
+	codeInvalidProof = "invalid_dpop_proof"
+	codeUseNonce     = "use_dpop_nonce"
 )
 
 // Error codes of a device that polls, RFC 8628 §3.5.

@@ -74,8 +74,11 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 	}
 	maps.Copy(answer, map[string]any{
 		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Subject, "aud": a.Audience,
-		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenType,
+		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenTypeOf(a.Confirmation),
 	})
+	if a.Confirmation != (storage.Confirmation{}) {
+		answer["cnf"] = a.Confirmation // RFC 9449 §6.2, RFC 8705 §3.2
+	}
 	return answer, nil
 }
 
@@ -105,14 +108,18 @@ func (e *Engine) introspectRefresh(ctx context.Context, c *storage.Client, token
 	}
 	switch at := placeOf(g.Refresh, t); {
 	case at == placeHead:
-	case at == placePredecessor && e.repeatable(e.policy(c), g.Refresh, e.store.Now()):
+	case at == placePredecessor && e.repeatable(e.policy(c, g.Refresh, storage.Confirmation{}), g.Refresh, e.store.Now()):
 	default:
 		return nil, nil
 	}
-	return map[string]any{
+	answer := map[string]any{
 		"active": true, "scope": strings.Join(g.Scopes, " "), "client_id": g.ClientID, "sub": g.Subject, "aud": g.Audience,
 		"iss": e.config.Issuer, "iat": g.Refresh.IssuedAt.Unix(), "exp": g.Refresh.IdleEnd.Unix(), "token_type": tokenTypeRefresh,
-	}, nil
+	}
+	if bound := g.Refresh.Bound; bound != (storage.Confirmation{}) {
+		answer["cnf"] = bound
+	}
+	return answer, nil
 }
 
 // accessKey returns the storage key of what may be an access token.

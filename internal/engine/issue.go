@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/opaque"
 	"github.com/doorward/doorward/storage"
 )
@@ -24,6 +25,7 @@ type issuance struct {
 	nonce     string // of the ID token
 	extra     map[string]any
 	event     string
+	bound     storage.Confirmation // what the access token is bound to
 
 	// keep writes what changed of the grant; nil when nothing did.
 	keep func(ctx context.Context) error
@@ -53,7 +55,7 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 		return nil, err
 	}
 	response := &TokenResponse{
-		AccessToken: token, TokenType: tokenType, ExpiresIn: life,
+		AccessToken: token, TokenType: tokenTypeOf(i.bound), ExpiresIn: life,
 		RefreshToken: i.refresh, Scopes: i.scopes, Extra: i.extra,
 	}
 	if i.grant != nil && has(i.scopes, scopeOpenID) {
@@ -72,7 +74,7 @@ func (e *Engine) makeAccess(ctx context.Context, i *issuance, shown map[string]a
 	record := &storage.AccessToken{
 		Grant: i.grantID(), ClientID: i.client.ID, Subject: i.subject(),
 		Scopes: i.scopes, Audience: i.audience, Claims: shown,
-		Incarnation: i.client.Incarnation, IssuedAt: now, ExpiresAt: now.Add(life),
+		Confirmation: i.bound, Incarnation: i.client.Incarnation, IssuedAt: now, ExpiresAt: now.Add(life),
 	}
 	if signed {
 		return e.signAccess(ctx, record, i.grant)
@@ -87,6 +89,14 @@ func (e *Engine) makeAccess(ctx context.Context, i *issuance, shown map[string]a
 		record.Session = i.grant.SessionID
 	}
 	return token, e.tokens.Insert(ctx, record)
+}
+
+// tokenTypeOf is the token_type of a token that is bound to this. RFC 9449 §5
+func tokenTypeOf(bound storage.Confirmation) string {
+	if bound.JKT != "" {
+		return dpop.Scheme
+	}
+	return tokenType
 }
 
 func (i *issuance) grantID() string {

@@ -49,17 +49,32 @@ func pushedRequests(s *storage.Store) *storage.Collection[pushedRequest] {
 type PushedRequest struct {
 	RequestURI string
 	ExpiresIn  time.Duration
+	Nonce      string // for the DPoP-Nonce header, "" for none
+}
+
+// PushRequest is a request to the pushed authorization request endpoint, its Form
+// without the credentials.
+type PushRequest struct {
+	Credentials Credentials
+	Form        url.Values
+	Sender      Sender // a proof binds the code to its key. RFC 9449 §10.1
 }
 
 // Push stores an authorize request of the client whose credentials these are, checked
 // as a whole: what would be refused later is refused now. The Form holds no
 // credentials and no client_id any more; the request is the client's that proved to be
 // it, whoever the form says it is of. RFC 9126 §2.1
-func (e *Engine) Push(ctx context.Context, by Credentials, form url.Values) (*PushedRequest, *Error) {
+func (e *Engine) Push(ctx context.Context, r PushRequest) (*PushedRequest, *Error) {
+	has := &possession{}
+	var refusal *Error
+	if has.proof, refusal = e.proof(r.Sender, ""); refusal != nil {
+		return nil, refusal
+	}
+	ctx = context.WithValue(ctx, possessionKey{}, has)
 	var response *PushedRequest
 	err := e.guarded(ctx, "push", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) (err error) {
-			response, err = e.push(ctx, by, form)
+			response, err = e.push(ctx, r.Credentials, r.Form)
 			return err
 		})
 	})
@@ -82,6 +97,10 @@ func (e *Engine) push(ctx context.Context, by Credentials, form url.Values) (*Pu
 		params = url.Values{}
 	}
 	params.Set("client_id", c.ID)
+	has := shown(ctx)
+	if err := e.bindPushed(ctx, c, params, has); err != nil {
+		return nil, err
+	}
 	encoded := params.Encode()
 	if len(encoded) > maxPushed {
 		large := refuse(codeInvalidRequest, "pushed_too_large", "The pushed request is too large: at most 7936 bytes are accepted.")
@@ -99,7 +118,22 @@ func (e *Engine) push(ctx context.Context, by Credentials, form url.Values) (*Pu
 	}); err != nil {
 		return nil, err
 	}
-	return &PushedRequest{RequestURI: uri, ExpiresIn: life}, nil
+	return &PushedRequest{RequestURI: uri, ExpiresIn: life, Nonce: has.nonce}, nil
+}
+
+// bindPushed has a proof stand for the parameter dpop_jkt. RFC 9449 §10.1
+func (e *Engine) bindPushed(ctx context.Context, c *storage.Client, params url.Values, has *possession) error {
+	if has.proof == nil { // it is asked for when the code is redeemed
+		return nil
+	}
+	if jkt := params.Get("dpop_jkt"); jkt != "" && jkt != has.proof.Thumbprint {
+		return refuse(codeInvalidProof, "dpop_jkt_mismatch", "The dpop_jkt is another key than that of the DPoP proof: leave it out, or send that of the proof.")
+	}
+	if err := e.judgeProof(ctx, c, has); err != nil {
+		return err
+	}
+	params.Set("dpop_jkt", has.proof.Thumbprint)
+	return nil
 }
 
 // origin is where the parameters of an authorize request come from.

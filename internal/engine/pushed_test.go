@@ -17,7 +17,7 @@ func (w *world) push(by engine.Credentials, pairs ...string) string {
 	w.t.Helper()
 	form := request(pairs...)
 	form.Del("client_id")
-	pushed, refusal := w.Push(w.t.Context(), by, form)
+	pushed, refusal := w.Push(w.t.Context(), engine.PushRequest{Credentials: by, Form: form})
 	w.fine(refusal)
 	return pushed.RequestURI
 }
@@ -157,13 +157,15 @@ func TestPushIsChecked(t *testing.T) {
 		{"a long one", "invalid_request", "pushed_too_large", spa, []string{"x", strings.Repeat("x", 8<<10)}},
 	} {
 		var refusal *engine.Error
-		if n := w.commits(func() { _, refusal = w.Push(t.Context(), c.by, request(c.pairs...)) }); n != 0 {
+		if n := w.commits(func() {
+			_, refusal = w.Push(t.Context(), engine.PushRequest{Credentials: c.by, Form: request(c.pairs...)})
+		}); n != 0 {
 			t.Errorf("%s: %d commits", c.name, n)
 		}
 		refused(t, refusal, c.code, c.reason)
 	}
 	// The form may say that it is of another client: it is not.
-	pushed, refusal := w.Push(t.Context(), web, request("client_id", "spa", "redirect_uri", "https://web.example/cb", "scope", "notes:read"))
+	pushed, refusal := w.Push(t.Context(), engine.PushRequest{Credentials: web, Form: request("client_id", "spa", "redirect_uri", "https://web.example/cb", "scope", "notes:read")})
 	w.fine(refusal)
 	_, refusal = w.CheckAuthorize(t.Context(), reference("spa", pushed.RequestURI))
 	refused(t, refusal, "invalid_request_uri", "pushed_other_client")

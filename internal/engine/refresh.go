@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"errors"
@@ -47,6 +48,9 @@ func (e *Engine) refresh(ctx context.Context, c *storage.Client, form url.Values
 	}
 	if err := e.checkChainLives(g); err != nil {
 		return nil, err
+	}
+	if refusal := sameSender(ctx, g.Refresh.Bound, "refresh token"); refusal != nil {
+		return nil, refusal
 	}
 	scopes, audience, refusal := e.narrowed(c, g, form)
 	if refusal != nil {
@@ -124,7 +128,7 @@ func (e *Engine) advance(ctx context.Context, i *issuance, t refreshToken, prese
 	if err != nil {
 		return err
 	}
-	policy := e.policy(i.client)
+	policy := e.policy(i.client, i.grant.Refresh, shown(ctx).confirmation())
 	now := e.store.Now()
 	switch {
 	case at == placeForeign:
@@ -164,15 +168,18 @@ func placeOf(r *storage.Refresh, t refreshToken) place {
 	}
 }
 
-// policy returns how the client's refresh tokens are treated. A token that does not
-// rotate needs a client that can prove who it is.
-func (e *Engine) policy(c *storage.Client) storage.RefreshPolicy {
-	p := c.RefreshPolicy
-	if p == "" {
-		p = e.config.Refresh.Policy
-	}
-	if p == "" || p == storage.RefreshNone && c.Public() {
-		p = storage.RefreshWindow
+// policy returns how a refresh token is treated, for a request that shows this key. One
+// that does not rotate needs a client that can prove who it is, or is bound to a key;
+// where nothing is configured it does not rotate when it can be used with such a proof
+// only, for then rotating finds no thief. RFC 9700 §4.14.2
+func (e *Engine) policy(c *storage.Client, r *storage.Refresh, has storage.Confirmation) storage.RefreshPolicy {
+	bound := r.Bound != (storage.Confirmation{})
+	p := cmp.Or(c.RefreshPolicy, e.config.Refresh.Policy)
+	switch {
+	case p == "" && (bound || !c.Public() && has != (storage.Confirmation{})):
+		return storage.RefreshNone
+	case p == "", p == storage.RefreshNone && c.Public() && !bound:
+		return storage.RefreshWindow
 	}
 	return p
 }
@@ -196,7 +203,7 @@ func (e *Engine) repeat(ctx context.Context, i *issuance, t refreshToken) error 
 	r := i.grant.Refresh
 	i.refresh = e.makeRefresh(e.successor(t, r.Salt))
 	life := r.IdleEnd.Sub(e.store.Now())
-	if e.policy(i.client) == storage.RefreshWindow {
+	if e.policy(i.client, r, storage.Confirmation{}) == storage.RefreshWindow {
 		life = min(life, e.config.Refresh.Window+time.Minute) // nothing is repeated later
 	}
 	i.keep = func(ctx context.Context) error {

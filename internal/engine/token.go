@@ -17,6 +17,7 @@ import (
 type TokenRequest struct {
 	Credentials Credentials
 	Form        url.Values
+	Sender      Sender
 }
 
 // TokenResponse is its answer. RFC 6749 §5.1
@@ -28,6 +29,7 @@ type TokenResponse struct {
 	IDToken      string
 	Scopes       []string
 	Extra        map[string]any
+	Nonce        string // for the DPoP-Nonce header, "" for none
 }
 
 // Token decides a token request in one unit of work.
@@ -36,7 +38,12 @@ func (e *Engine) Token(ctx context.Context, r TokenRequest) (*TokenResponse, *Er
 	if refusal != nil {
 		return nil, refusal
 	}
+	has := &possession{}
+	if has.proof, refusal = e.proof(r.Sender, ""); refusal != nil {
+		return nil, refusal
+	}
 	ctx = context.WithValue(ctx, credentialsKey{}, r.Credentials)
+	ctx = context.WithValue(ctx, possessionKey{}, has)
 	var response *TokenResponse
 	err := e.guarded(ctx, "token", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
@@ -115,7 +122,7 @@ func (e *Engine) loadForToken(ctx context.Context, by Credentials, form url.Valu
 	if len(clientID) > 2048 {
 		clientID = ""
 	}
-	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant), e.devices.Ref(device), e.assertionRef(by))
+	return e.store.Load(ctx, e.clients.Ref(clientID), e.grants.Ref(grant), e.devices.Ref(device), e.assertionRef(by), e.proofRef(shown(ctx).proof))
 }
 
 // decide judges a token request of one grant type and says what is to be issued.
@@ -150,11 +157,16 @@ func (h *tokenHandler) HandleTokenEndpointRequest(ctx context.Context, r fosite.
 			"The client is not registered for the grant_type "+quote(h.grantType)+".").
 			detail("it is registered for %q", c.client.Grants()).setting("grant_types")
 	}
+	has := shown(ctx)
+	if err := h.engine.judgeProof(ctx, c.client, has); err != nil {
+		return err
+	}
 	i, err := h.decide(ctx, c.client, r.GetRequestForm())
 	if err != nil {
 		return err
 	}
 	i.grantType = h.grantType
+	i.bind(has.confirmation())
 	s.issuance = i
 	return nil
 }
@@ -169,6 +181,7 @@ func (h *tokenHandler) PopulateTokenEndpointResponse(ctx context.Context, r fosi
 	if err != nil {
 		return err
 	}
+	response.Nonce = shown(ctx).nonce
 	s.response = response
 	to.SetAccessToken(response.AccessToken)
 	to.SetTokenType(response.TokenType)

@@ -100,25 +100,33 @@ func readHeader(token string, named bool) (Header, error) {
 	if len(token) > maxToken {
 		return Header{}, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrForm, len(token), maxToken)
 	}
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return Header{}, fmt.Errorf("%w: it has %d parts, not 3", ErrForm, len(parts))
-	}
-	var raw [3][]byte
-	for i, part := range parts {
-		var err error
-		if raw[i], err = decode(part); err != nil {
-			return Header{}, fmt.Errorf("%w: part %d is not base64url", ErrForm, i+1)
-		}
-	}
-	h, err := parseHeader(raw[0], named)
+	raw, err := split(token)
 	if err != nil {
 		return Header{}, err
 	}
-	if !slices.Contains(Verifiable(), h.Algorithm) {
-		return Header{}, unknownAlgorithm(h.Algorithm)
+	fields, err := members(raw[0])
+	if err != nil {
+		return Header{}, noObject(err)
 	}
-	return h, nil
+	return parseHeader(fields, named)
+}
+
+func noObject(err error) error {
+	return fmt.Errorf("%w: the header is not a JSON object: %v", ErrForm, err)
+}
+
+// split decodes the three parts of a token.
+func split(token string) (raw [3][]byte, err error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return raw, fmt.Errorf("%w: it has %d parts, not 3", ErrForm, len(parts))
+	}
+	for i, part := range parts {
+		if raw[i], err = decode(part); err != nil {
+			return raw, fmt.Errorf("%w: part %d is not base64url", ErrForm, i+1)
+		}
+	}
+	return raw, nil
 }
 
 // payloadOf returns the payload of a token whose form was found good.
@@ -139,11 +147,7 @@ func decode(part string) ([]byte, error) {
 	return base64.RawURLEncoding.Strict().DecodeString(part)
 }
 
-func parseHeader(raw []byte, named bool) (Header, error) {
-	fields, err := members(raw)
-	if err != nil {
-		return Header{}, fmt.Errorf("%w: the header is not a JSON object: %v", ErrForm, err)
-	}
+func parseHeader(fields map[string]json.RawMessage, named bool) (Header, error) {
 	for name := range fields {
 		if why, ok := refusedHeaders[name]; ok {
 			return Header{}, fmt.Errorf("%w: the header has %s: %s", ErrForm, name, why)
@@ -162,6 +166,9 @@ func parseHeader(raw []byte, named bool) (Header, error) {
 		if !ok || value[0] != '"' || json.Unmarshal(value, f.into) != nil || !printable(*f.into) {
 			return Header{}, fmt.Errorf("%w: the header needs %s as a string of 1 to %d printable characters", ErrForm, f.name, maxKeyID)
 		}
+	}
+	if !slices.Contains(Verifiable(), h.Algorithm) {
+		return Header{}, unknownAlgorithm(h.Algorithm)
 	}
 	return h, nil
 }
