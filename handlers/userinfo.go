@@ -15,8 +15,7 @@ func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Erro
 	}
 	access, e := h.engine.Access(r.Context(), token)
 	if e != nil {
-		e.Challenge = scheme
-		return e
+		return challenged(e, scheme)
 	}
 	exchangeOf(r.Context()).clientID = access.ClientID
 	h.allowOrigin(r.Context(), w, r, access.ClientID)
@@ -27,12 +26,17 @@ func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Erro
 	giveNonce(w, nonce)
 	claims, e := h.engine.UserInfo(r.Context(), access)
 	if e != nil {
-		if e.Challenge != "" {
-			e.Challenge = scheme
-		}
-		return e
+		return challenged(e, scheme)
 	}
 	return answerJSON(w, claims)
+}
+
+// challenged has the challenge of a refusal name the scheme that the request used.
+func challenged(e *engine.Error, scheme string) *engine.Error {
+	if e.Challenge != "" {
+		e.Challenge = scheme
+	}
+	return e
 }
 
 // The schemes by which an access token comes. RFC 6750 §2.1, RFC 9449 §7.1

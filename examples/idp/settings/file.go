@@ -64,7 +64,11 @@ type file struct {
 		Window duration `json:"window"`
 	} `json:"refresh"`
 	RequirePushed bool `json:"require_pushed_authorization_requests"`
-	Keys          struct {
+	DPoP          struct {
+		Required bool `json:"required"`
+		Nonces   bool `json:"nonces"`
+	} `json:"dpop"`
+	Keys struct {
 		Algorithms []string `json:"algorithms"`
 		Rotation   duration `json:"rotation"`
 		CacheTime  duration `json:"cache_time"`
@@ -191,6 +195,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
 	s.Limits.Logins, s.RequirePushed = f.Limits.Logins, f.RequirePushed
+	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {
 		s.Demo = *f.Features.Demo

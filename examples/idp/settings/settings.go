@@ -47,6 +47,7 @@ type Settings struct {
 	Insecure  server.Insecure
 
 	RequirePushed bool
+	DPoP          server.DPoP
 
 	Demo        bool
 	DeviceGrant bool
