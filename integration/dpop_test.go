@@ -188,7 +188,7 @@ func TestNonces(t *testing.T) {
 	}
 	w := start(t, plan{configure: change})
 	// Everything begins at the begin of a slot.
-	w.advance(w.now().Truncate(2*time.Minute).Add(2*time.Minute + time.Second).Sub(w.now()))
+	w.advance(w.now().Truncate(2 * time.Minute).Add(2*time.Minute + time.Second).Sub(w.now()))
 	h := newHolder(t, w.site, w.now)
 	expect(t, "no proof", h.post(t, "token", "machine", "", machineGrant), http.StatusBadRequest, "invalid_dpop_proof", "dpop_missing")
 	first := h.prove(t, "token", "machine", machineGrant)
