@@ -205,7 +205,7 @@ func TestOverwrittenPages(t *testing.T) {
 	pages := len(whole) / page
 	random := rand.New(rand.NewPCG(3, 4))
 	source := rand.NewChaCha8([32]byte{2})
-	rounds := 300
+	rounds := 1000
 	if testing.Short() {
 		rounds = 50
 	}
