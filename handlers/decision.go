@@ -114,6 +114,10 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 				rec.SessionKey, o.Life = []byte(session.Key), h.config.Lifetimes.SessionAbsolute
 			}
 			rec.Subject, rec.LoggedIn = person, !person.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
+			if rec.Account != "" {
+				rec.Step, o.Place = stepDone, h.path(rec.Account)
+				return o, nil
+			}
 			ask, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
 			if err != nil {
 				return o, err
@@ -221,6 +225,9 @@ func (h *Handlers) close(r *http.Request, in *Interaction, e *engine.Error) (out
 				return h.denyDevice(ctx, in, rec, e)
 			}
 			rec.Step = stepDone
+			if rec.Account != "" {
+				return outcome{Place: h.path(rec.Account) + "?" + declined}, nil
+			}
 			return outcome{Answer: h.engine.Refuse(in.a, e)}, nil
 		})
 		return err

@@ -151,6 +151,9 @@ func (h *Handlers) recheck(ctx context.Context, rec *record) (*engine.Authorizat
 	if rec.Device != nil {
 		return h.engine.CheckDevice(ctx, rec.Device.ID, rec.Device.Browser)
 	}
+	if rec.Account != "" {
+		return h.ownRequest(), nil
+	}
 	return h.engine.ResumeAuthorize(ctx, rec.params())
 }
 

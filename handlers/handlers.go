@@ -170,6 +170,20 @@ func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "logout", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.logout)
 }
 
+// AccountApps is the page of the applications that a person is connected with.
+func (h *Handlers) AccountApps(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, accountRule, h.accountApps)
+}
+
+// AccountSessions is the page of the sessions of a person.
+func (h *Handlers) AccountSessions(w http.ResponseWriter, r *http.Request) {
+	h.serve(w, r, accountRule, h.accountSessions)
+}
+
+// KeepsSessions says whether the sessions are our own, so that there is something for
+// AccountSessions to show.
+func (h *Handlers) KeepsSessions() bool { return h.source == nil }
+
 // Errors is the page that error_uri leads to. RFC 6749 §5.2
 func (h *Handlers) Errors(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "errors", methods: []string{http.MethodGet, http.MethodHead}, page: true}, h.errorsPage)

@@ -55,6 +55,10 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		h.deviceDone(w, r, at.record)
 		return nil
 	}
+	if at.record.Account != "" && (at.record.Step == stepDone || at.record.ended(h.now())) {
+		redirect(w, h.path(at.record.Account))
+		return nil
+	}
 	restart := r.Method == http.MethodPost && formField(r, body, "decision") == "restart"
 	over := at.record.ended(h.now()) || at.record.Step == stepDone
 	switch {

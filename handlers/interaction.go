@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
@@ -53,7 +54,7 @@ type Interaction struct {
 // whoever registered the client; control characters and those that change the
 // direction of text are taken out and the length is bounded.
 type ClientView struct {
-	ID         string
+	ID         string // empty: nobody asks but the person, for the pages of their own account
 	Name       string
 	URI        string
 	LogoURI    string
@@ -231,6 +232,9 @@ func (h *Handlers) view(a *engine.Authorization, rec *record, id, secret string)
 	if a.Device != nil {
 		in.Device = &DeviceView{Address: a.Device.Address, UserAgent: a.Device.Agent}
 		in.Client.Host, in.Client.Local = "another device", false
+	}
+	if rec != nil && rec.Account != "" {
+		in.Client.Host, in.Client.Local = strings.TrimPrefix(strings.TrimPrefix(h.origin, "https://"), "http://"), false
 	}
 	if rec != nil {
 		in.Subject = rec.Subject

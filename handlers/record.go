@@ -54,6 +54,10 @@ type record struct {
 
 	Device *deviceClaim `json:"device,omitempty"` // the request is that of a device, and Params are empty
 
+	// Account is the page of the person's own account that the sign-in is for, and
+	// Params are empty.
+	Account string `json:"account,omitempty"`
+
 	// Who signed in, from the consent step on.
 	Subject    Subject `json:"subject,omitzero"`
 	SessionKey []byte  `json:"session_key,omitempty"` // of our own session

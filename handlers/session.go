@@ -110,7 +110,11 @@ func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject) (Subj
 	key, _ := opaque.TokenKey(browserPrefix, token) // just made, so it has the form
 	session := &storage.Session{
 		Key: key, ID: s.SessionID, Subject: s.ID, Name: s.Name, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org, Stamp: stamp,
-		UserAgent: clipped(r.UserAgent(), maxAgent), SeenAt: now, EndsAt: now.Add(h.config.Lifetimes.SessionAbsolute),
+		SeenAt: now, EndsAt: now.Add(h.config.Lifetimes.SessionAbsolute),
+	}
+	session.Browser, session.System = agentOf(r.UserAgent())
+	if from := h.clientAddr(r); from.IsValid() {
+		session.Address = from.String()
 	}
 	h.extend(session, now)
 	return s, session, token, h.sessions.Insert(ctx, session)

@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
-	"errors"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -19,7 +19,7 @@ func (s *Server) Grants(ctx context.Context, subject string, page storage.Page) 
 		if g.Subject != subject {
 			continue // the index is a short hash
 		}
-		switch valid, err := s.valid(ctx, g); {
+		switch valid, err := s.engine.Stands(ctx, g); {
 		case err != nil:
 			return nil, "", err
 		case valid:
@@ -27,40 +27,6 @@ func (s *Server) Grants(ctx context.Context, subject string, page storage.Page) 
 		}
 	}
 	return grants, next, nil
-}
-
-// valid says whether what a grant depends on is as it was when it was made.
-func (s *Server) valid(ctx context.Context, g *storage.Grant) (bool, error) {
-	if g.Revoked() {
-		return false, nil
-	}
-	client, err := s.clients.lookup(ctx, g.ClientID)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return false, nil
-	case err != nil:
-		return false, err
-	case client.Incarnation != g.Stamp.Incarnation:
-		return false, nil
-	}
-	epochs := storage.NewEpochs(s.store)
-	type held struct {
-		by  storage.Holder
-		was uint64
-	}
-	on := []held{
-		{epochs.OfSubject(g.Subject), g.Stamp.Subject},
-		{epochs.OfApp(g.Subject, g.ClientID), g.Stamp.App},
-	}
-	if g.Refresh == nil || !g.Refresh.Offline {
-		on = append(on, held{epochs.OfSession(g.SessionID), g.Stamp.Session})
-	}
-	for _, h := range on {
-		if is, err := epochs.At(ctx, h.by); err != nil || is != h.was {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 // RevokeGrant ends one grant and every token of it. reason goes to the log and to
@@ -86,4 +52,24 @@ func (s *Server) RevokeApp(ctx context.Context, subject, clientID string) error 
 // sign-out, and gives the next session another ID. OpenID Connect Core §11
 func (s *Server) RevokeSession(ctx context.Context, sessionID string) error {
 	return s.engine.RevokeSession(ctx, sessionID)
+}
+
+// Apps returns the applications that a person is connected with, those that were allowed
+// and never used included, by name. What a person sees on the page of connected apps,
+// <issuer><prefix>/account/apps, is this list; RevokeApp takes one away.
+func (s *Server) Apps(ctx context.Context, subject string) ([]handlers.AppView, error) {
+	return s.handlers.Apps(ctx, subject)
+}
+
+// Sessions returns the sessions of a person that the server keeps, the newest first;
+// none when the host's session is the truth. RevokeSession ends one.
+func (s *Server) Sessions(ctx context.Context, subject string) ([]handlers.SessionView, error) {
+	return s.handlers.Sessions(ctx, subject)
+}
+
+// RevokeOtherSessions ends the sessions of a person that the server keeps and what was
+// granted in them, as RevokeSession does, all but the one named; an empty keep spares
+// none. It is what to call after a password was changed.
+func (s *Server) RevokeOtherSessions(ctx context.Context, subject, keep string) error {
+	return s.handlers.EndOtherSessions(ctx, subject, keep)
 }

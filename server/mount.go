@@ -38,6 +38,10 @@ func (s *Server) mountList() ([]route, error) {
 		{base + "/assets/{name}", h.Assets, nil},
 		{at + "/errors", h.Errors, nil},
 	}
+	list = append(list, route{base + "/account/apps", h.AccountApps, nil})
+	if h.KeepsSessions() {
+		list = append(list, route{base + "/account/sessions", h.AccountSessions, nil})
+	}
 	if h.SignsOut() {
 		list = append(list, route{base + "/logout", h.Logout, &told.Logout})
 	}

@@ -5,15 +5,20 @@ import "time"
 // Session is a person's session at the provider, when Doorward does the login
 // itself. With a host's own session there is none.
 type Session struct {
-	Key       string    `json:"-"`   // opaque.TokenKey of the cookie's value
-	ID        string    `json:"sid"` // public: the sid claim
-	Subject   string    `json:"sub"`
-	Name      string    `json:"name,omitempty"` // how pages call the account
-	AuthTime  time.Time `json:"auth_time"`
-	ACR       string    `json:"acr,omitempty"`
-	AMR       []string  `json:"amr,omitempty"`
-	Org       string    `json:"org,omitempty"`
-	UserAgent string    `json:"user_agent,omitempty"`
+	Key      string    `json:"-"`   // opaque.TokenKey of the cookie's value
+	ID       string    `json:"sid"` // public: the sid claim
+	Subject  string    `json:"sub"`
+	Name     string    `json:"name,omitempty"` // how pages call the account
+	AuthTime time.Time `json:"auth_time"`
+	ACR      string    `json:"acr,omitempty"`
+	AMR      []string  `json:"amr,omitempty"`
+	Org      string    `json:"org,omitempty"`
+
+	// Where the person signed in, in the few words that they know it by again.
+	Browser string `json:"browser,omitempty"` // "Firefox"
+	System  string `json:"system,omitempty"`  // "Windows"
+	Address string `json:"address,omitempty"` // of the network
+
 	// Stamp holds the epochs of the person and of the session that it was made
 	// under; it is valid only while both are still the same.
 	Stamp     Stamp     `json:"stamp,omitzero"`

@@ -1,6 +1,9 @@
 package pages
 
-import "html/template"
+import (
+	"html/template"
+	"time"
+)
 
 // Page is the data of one page. The types of this package are all there are.
 type Page interface{ file() string }
@@ -142,6 +145,61 @@ type DeviceDone struct {
 	Denied bool
 }
 
+// Apps lists the applications that a person is connected with.
+type Apps struct {
+	Account  string
+	List     []App
+	Removed  bool   // one was just disconnected
+	Sessions string // URL of the page of sessions, empty when there is none
+}
+
+// App is one application that a person is connected with.
+type App struct {
+	Name     string // cleaned
+	Scopes   []Scope
+	Offline  bool      // access goes on while the person is away
+	Since    time.Time // when it was allowed
+	LastUsed time.Time // zero: it was not used yet
+	Remove   string    // URL of the page that asks whether to disconnect it
+}
+
+// RemoveApp asks whether to disconnect an application. The form sends app, token and
+// decision: remove or keep.
+type RemoveApp struct {
+	Form
+	ID    string // to be sent as app
+	Token string // to be sent as token
+	App   App
+}
+
+// Sessions lists where a person is signed in. Its forms send token and decision: end,
+// with session, or others.
+type Sessions struct {
+	Form
+	Token   string // to be sent as token
+	Account string
+	List    []Session // this one first
+	Others  bool      // there are others than this
+	Ended   bool      // some were just ended
+	Apps    string    // URL of the page of connected applications
+	SignOut string    // URL that signs this browser out
+}
+
+// Session is one browser that a person is signed in in.
+type Session struct {
+	ID      string // to be sent as session
+	Browser string // "Firefox", empty when unknown
+	System  string // "Windows", empty when unknown
+	Address string // IP address, empty when unknown
+	Since   time.Time
+	SeenAt  time.Time // to the hour
+	Current bool      // it is the one that asks
+}
+
+func (Apps) file() string      { return "apps.html" }
+func (RemoveApp) file() string { return "removeapp.html" }
+func (Sessions) file() string  { return "sessions.html" }
+
 func (Device) file() string        { return "device.html" }
 func (DeviceConsent) file() string { return "deviceconsent.html" }
 func (DeviceDone) file() string    { return "devicedone.html" }
@@ -162,6 +220,8 @@ func (Reasons) file() string   { return "reasons.html" }
 func samples() []Page {
 	client := Client{Name: "Notes", URI: "https://notes.example", Host: "notes.example"}
 	local := Client{Name: "Notes for the terminal", Host: "this device", Local: true, FirstParty: true}
+	day := time.Date(2030, 5, 3, 14, 0, 0, 0, time.UTC)
+	app := App{Name: "Notes", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true, Since: day, LastUsed: day, Remove: "/oauth/account/apps?app=notes"}
 	form := Form{Action: "/oauth/interaction/sample?step=login"}
 	return []Page{
 		Login{Form: form, Client: client},
@@ -181,6 +241,13 @@ func samples() []Page {
 		DeviceConsent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true, Address: "192.0.2.1", UserAgent: "Notes TV"},
 		DeviceConsent{Form: form, Client: client, Account: "alice"},
 		DeviceDone{Client: "Notes"}, DeviceDone{Client: "Notes", Denied: true},
+		Apps{Account: "alice"}, Apps{Account: "alice", List: []App{app, {Name: "Never used", Since: day, Remove: "/oauth/account/apps?app=never"}}, Removed: true, Sessions: "/oauth/account/sessions"},
+		RemoveApp{Form: form, ID: "notes", Token: "x", App: app},
+		Sessions{Form: form, Token: "x", Account: "alice", List: []Session{{ID: "1", Current: true, Since: day, SeenAt: day}}},
+		Sessions{
+			Form: form, Token: "x", Account: "alice", Others: true, Ended: true, Apps: "/oauth/account/apps", SignOut: "/oauth/logout",
+			List: []Session{{ID: "1", Current: true, Since: day, SeenAt: day}, {ID: "2", Browser: "Firefox", System: "Windows", Address: "192.0.2.1", Since: day, SeenAt: day}},
+		},
 		Reasons{List: []Reason{{Anchor: "a", Code: "invalid_request", What: "What.", Change: "Change."}}},
 	}
 }

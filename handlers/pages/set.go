@@ -180,6 +180,9 @@ func (s *Set) Asset(name string) (Asset, bool) {
 	return a, ok
 }
 
+// Name is the name of the product.
+func (s *Set) Name() string { return s.name }
+
 // Script is the name of the asset that submits a FormPost.
 func (s *Set) Script() string { return scriptFile }
 

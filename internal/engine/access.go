@@ -142,6 +142,22 @@ func (e *Engine) standing(ctx context.Context, g *storage.Grant, c *storage.Clie
 	return "", nil
 }
 
+// Stands says whether a grant is valid still. That of a client which is disabled for
+// the time being does.
+func (e *Engine) Stands(ctx context.Context, g *storage.Grant) (bool, error) {
+	c, err := e.client(ctx, g.ClientID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	enabled := c.Clone()
+	enabled.Disabled = false
+	reason, err := e.standing(ctx, g, enabled)
+	return reason == "", err
+}
+
 // outlivesSession says whether a grant goes on when its session has ended. OpenID
 // Connect Core §11
 func (e *Engine) outlivesSession(g *storage.Grant) bool {
