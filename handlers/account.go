@@ -91,7 +91,7 @@ func (h *Handlers) accountApps(w http.ResponseWriter, r *http.Request) *engine.E
 			redirect(w, h.path(placeApps))
 			return nil
 		}
-		h.show(w, r, http.StatusOK, pages.RemoveApp{Form: pages.Form{Action: h.path(placeApps)}, ID: id, Token: h.accountToken(p), App: h.pageApp(apps[at])})
+		h.show(w, r, http.StatusOK, pages.RemoveApp{Form: pages.Form{Action: h.path(placeApps)}, ID: id, Token: h.accountToken(p), App: h.pageApp(r, apps[at])})
 		return nil
 	}
 	page := pages.Apps{Account: p.account(), Removed: r.URL.RawQuery == done}
@@ -99,7 +99,7 @@ func (h *Handlers) accountApps(w http.ResponseWriter, r *http.Request) *engine.E
 		page.Sessions = h.path(placeSessions)
 	}
 	for _, a := range apps {
-		page.List = append(page.List, h.pageApp(a))
+		page.List = append(page.List, h.pageApp(r, a))
 	}
 	h.show(w, r, http.StatusOK, page)
 	return nil
@@ -123,9 +123,9 @@ func (h *Handlers) removeApp(w http.ResponseWriter, r *http.Request, p present, 
 	return nil
 }
 
-func (h *Handlers) pageApp(a AppView) pages.App {
+func (h *Handlers) pageApp(r *http.Request, a AppView) pages.App {
 	page := pages.App{Name: a.Name, Since: a.Since, LastUsed: a.LastUsed, Remove: h.path(placeApps) + "?" + url.Values{"app": {a.ClientID}}.Encode()}
-	page.Scopes, _ = pageScopes(a.Scopes)
+	page.Scopes, _ = h.pageScopes(r, a.Scopes)
 	page.Offline = a.Offline
 	return page
 }

@@ -142,13 +142,17 @@ func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
 // pageScopes are the scopes in the person's words; offline_access has words of the
 // page's own.
 func (in *Interaction) pageScopes(r *http.Request) (list []pages.Scope, offline bool) {
-	l := in.h.words(r)
-	for _, s := range in.Scopes {
+	return in.h.pageScopes(r, in.Scopes)
+}
+
+func (h *Handlers) pageScopes(r *http.Request, views []ScopeView) (list []pages.Scope, offline bool) {
+	l := h.words(r)
+	for _, s := range views {
 		if s.Name == "offline_access" {
 			offline = true
 			continue
 		}
-		list = append(list, pages.Scope{Name: s.Name, Description: l.Scope(s.Name, in.h.described(s.Name))})
+		list = append(list, pages.Scope{Name: s.Name, Description: l.Scope(s.Name, h.described(s.Name))})
 	}
 	return list, offline
 }
