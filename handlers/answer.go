@@ -34,6 +34,11 @@ func (h *Handlers) answerClient(w http.ResponseWriter, r *http.Request, a *engin
 		e.Cause, e.Setting = err, "Client.RedirectURIs"
 		return e
 	}
+	failed := a.Params.Has("error")
+	a, refusal := h.engine.Signed(r.Context(), a)
+	if refusal != nil {
+		return refusal
+	}
 	web := u.Scheme == "https" || u.Scheme == "http"
 	switch {
 	case web && a.ResponseMode == "form_post":
@@ -52,7 +57,7 @@ func (h *Handlers) answerClient(w http.ResponseWriter, r *http.Request, a *engin
 		// leaves the person on an empty page. The header tries, the link works.
 		w.Header().Set("Refresh", "0; url="+a.URL())
 		h.show(w, r, http.StatusOK, pages.Return{
-			Client: h.clientName(r, clientID), URL: template.URL(a.URL()), Failed: a.Params.Has("error"),
+			Client: h.clientName(r, clientID), URL: template.URL(a.URL()), Failed: failed,
 		})
 	}
 	return nil

@@ -214,7 +214,7 @@ func assertion(form url.Values) (engine.Credentials, *engine.Error) {
 	if id == "" {
 		return engine.Credentials{}, unauthenticated("client_missing", "The request names no client: send client_id, or an assertion whose sub is the client.")
 	}
-	return engine.Credentials{ClientID: id, Assertion: token, Method: storage.AuthMethodPrivateKey}, nil
+	return engine.Credentials{ClientID: id, Assertion: token, Method: engine.AssertionMethod(token)}, nil
 }
 
 func unauthenticated(reason, description string) *engine.Error {

@@ -35,6 +35,7 @@ type Config struct {
 	Pages   *pages.Set
 
 	RequirePushed bool // told in the metadata
+	RequireSigned bool // told in the metadata
 
 	Lifetimes   Lifetimes
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes

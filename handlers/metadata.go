@@ -60,12 +60,12 @@ func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error)
 }
 
 func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
-	proven := []string{"client_secret_basic", "client_secret_post", storage.AuthMethodPrivateKey}
+	proven := []string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}
 	withNone := append(slices.Clone(proven), storage.AuthMethodNone)
 	doc := map[string]any{
 		"issuer":                                         h.config.Issuer,
 		"response_types_supported":                       []string{"code"},
-		"response_modes_supported":                       []string{"query", "form_post"},
+		"response_modes_supported":                       engine.ResponseModes(),
 		"grant_types_supported":                          offer.Grants,
 		"subject_types_supported":                        []string{"public"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
@@ -76,7 +76,11 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"claims_supported":                               slices.Concat(protocolClaims, offer.Claims),
 		"claim_types_supported":                          []string{"normal"},
 		"claims_parameter_supported":                     false,
-		"request_parameter_supported":                    false,
+		"request_parameter_supported":                    true,
+		"request_object_signing_alg_values_supported":    engine.RequestObjectAlgorithms(),
+		"require_signed_request_object":                  h.config.RequireSigned,
+		"authorization_signing_alg_values_supported":     h.config.Keys.Algorithms(),
+		"userinfo_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"request_uri_parameter_supported":                false,
 		"require_request_uri_registration":               false,
 		"require_pushed_authorization_requests":          h.config.RequirePushed,
@@ -104,6 +108,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	}
 	if at.Introspect != "" {
 		doc["introspection_endpoint_auth_methods_supported"] = proven
+		doc["introspection_signing_alg_values_supported"] = h.config.Keys.Algorithms()
 	}
 	for name := range doc {
 		if endpoint, ok := strings.CutSuffix(name, "_auth_methods_supported"); ok {

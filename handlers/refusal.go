@@ -177,3 +177,12 @@ func answerJSON(w http.ResponseWriter, body any) *engine.Error {
 	_, _ = w.Write(append(encoded, '\n')) // a response held back never fails
 	return nil
 }
+
+// answerJWT answers with a signed token.
+func answerJWT(w http.ResponseWriter, media, token string) *engine.Error {
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
+	_, _ = w.Write([]byte(token)) // a response held back never fails
+	return nil
+}

@@ -28,6 +28,13 @@ func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Erro
 	if e != nil {
 		return challenged(e, scheme)
 	}
+	signed, e := h.engine.SignUserInfo(r.Context(), access, claims)
+	if e != nil {
+		return e
+	}
+	if signed != "" {
+		return answerJWT(w, "application/jwt", signed)
+	}
 	return answerJSON(w, claims)
 }
 

@@ -48,7 +48,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	for i := range r.Clients {
 		client := r.Clients[i].Clone()
 		if client.Secret != "" {
-			client.Secrets = append(client.Secrets, secrets.Keyed(client.Secret))
+			client.Secrets = append(client.Secrets, kept(client, secrets.Keyed(client.Secret), client.Secret))
 			client.Secret = ""
 		}
 		secrets.Expect(client)
@@ -108,7 +108,7 @@ func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Cl
 	case made.TakesSecret() && len(made.Secrets) == 0:
 		var hash storage.ClientSecret
 		generated, hash = c.secrets.Generate(now)
-		made.Secrets = []storage.ClientSecret{hash}
+		made.Secrets = []storage.ClientSecret{kept(made, hash, generated)}
 	}
 	made.Incarnation = base64.RawURLEncoding.EncodeToString(opaque.Random(12))
 	made.CreatedAt = now
@@ -133,15 +133,43 @@ func (c *Clients) check(client *storage.Client) error {
 	found := &problems{}
 	c.registrar.judge(client, found)
 	for i, s := range client.Secrets {
-		if strings.HasPrefix(s.Hash, "hmac:") {
-			found.add(index("secrets", i), "a keyed hash", "leave it out: only the server makes these")
+		if strings.HasPrefix(s.Hash, "hmac:") || s.Value != "" {
+			found.add(index("secrets", i), "what only the server makes", "leave it out, and hand over the secret itself as Secret")
 		}
 	}
 	return found.err()
 }
 
-// bring replaces the client's secrets by the hash of one of its own choosing.
+// kept is what is stored of a secret: its hash, and the secret itself for a client that
+// signs with it, because a hash verifies no signature.
+func kept(c *storage.Client, hash storage.ClientSecret, plain storage.Secret) storage.ClientSecret {
+	if c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT {
+		hash.Value = plain
+	}
+	return hash
+}
+
+// usable returns the secrets that a client can go on with after it was changed.
+func usable(c *storage.Client, secrets []storage.ClientSecret) []storage.ClientSecret {
+	signs := c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT
+	var left []storage.ClientSecret
+	for _, s := range secrets {
+		if signs && s.Value == "" {
+			continue
+		}
+		left = append(left, kept(c, storage.ClientSecret{Hash: s.Hash, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt}, s.Value))
+	}
+	return left
+}
+
+// bring replaces the client's secrets by one of its own choosing.
 func (c *Clients) bring(client *storage.Client) error {
+	if client.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT {
+		hash := c.secrets.Keyed(client.Secret) // what lies beside it makes a slow hash pointless
+		hash.CreatedAt = c.store.Now()
+		client.Secret, client.Secrets = "", append(client.Secrets, kept(client, hash, client.Secret))
+		return nil
+	}
 	hash, err := c.secrets.Bring(client.Secret, c.store.Now())
 	if err != nil {
 		return fmt.Errorf("server: hash the client's secret: %w", err)
@@ -198,8 +226,8 @@ func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storag
 // Update changes what is registered of a client, all of it but its secrets, its
 // creation and its incarnation, so that its tokens stay valid. A Secret that is set
 // takes the place of all others; a client made public, or made one that signs, loses
-// its secrets; one made
-// confidential without a Secret gets one from RotateSecret. The error is
+// its secrets; one made confidential, or made one that signs with its secret, without a
+// Secret gets one from RotateSecret. The error is
 // ErrInvalid with all problems, ErrConfigured, storage.ErrNotFound, or the store's.
 func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Client, error) {
 	if err := c.changeable(client.ID); err != nil {
@@ -223,7 +251,7 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 			return err
 		}
 		if !brought && changed.TakesSecret() {
-			changed.Secrets = was.Secrets
+			changed.Secrets = usable(changed, was.Secrets)
 		}
 		changed.Incarnation, changed.CreatedAt = was.Incarnation, was.CreatedAt
 		return c.stored.Put(ctx, changed)
@@ -279,7 +307,7 @@ func (c *Clients) RotateSecret(ctx context.Context, id string, overlap time.Dura
 			found.add("token_endpoint_auth_method", quoted(client.TokenEndpointAuthMethod), "let the client take a secret by Update first")
 			return found.err()
 		}
-		client.Secrets = append(keepNewest(client.Secrets, now, overlap), hash)
+		client.Secrets = append(keepNewest(client.Secrets, now, overlap), kept(client, hash, secret))
 		return c.stored.Put(ctx, client)
 	})
 	if err != nil {
@@ -323,7 +351,7 @@ func shown(c *storage.Client) storage.Client {
 	d := c.Clone()
 	d.Secret = ""
 	for i := range d.Secrets {
-		d.Secrets[i].Hash = ""
+		d.Secrets[i].Hash, d.Secrets[i].Value = "", ""
 	}
 	return *d
 }

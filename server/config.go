@@ -86,6 +86,10 @@ type Config struct {
 	// DPoP says of whom proofs of a key are asked. Clients may send them in any case,
 	// and get tokens that work with that key alone. RFC 9449
 	DPoP DPoP
+	// RequireSigned refuses every authorize request that its client did not sign as a
+	// request object, so that nobody can change it on the way. Single clients are bound
+	// to it by their RequireSignedRequestObject. RFC 9101 §10.5
+	RequireSigned bool
 
 	// Secrets wrap the keys of the store, the first one being current. Empty: the
 	// store keeps one beside itself, if it can.

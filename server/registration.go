@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/doorward/doorward/handlers"
-	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/redirect"
@@ -65,7 +64,7 @@ func judgeGrantTypes(devices bool, further []handlers.Grant, found *problems) {
 
 // authMethods are the ways in which a client may prove who it is. RFC 6749 §2.3
 func authMethods() []string {
-	return []string{"client_secret_basic", "client_secret_post", storage.AuthMethodPrivateKey, storage.AuthMethodNone}
+	return []string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey, storage.AuthMethodNone}
 }
 
 const (
@@ -108,8 +107,18 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	judgePresentation(c, found)
 	g.judgeResources(c, found)
 	g.judgeLogout(c, found)
-	if alg := c.IDTokenSignedResponseAlg; alg != "" && !slices.Contains(g.algorithms, alg) {
-		found.add("id_token_signed_response_alg", quoted(alg), "write one of %s, or add it to Config.Keys.Algorithms", strings.Join(g.algorithms, ", "))
+	g.judgeAlgorithms(c, found)
+}
+
+// judgeAlgorithms checks by what the server is to sign for the client.
+func (g *registrar) judgeAlgorithms(c *storage.Client, found *problems) {
+	for _, signed := range []struct{ field, alg string }{
+		{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg}, {"userinfo_signed_response_alg", c.UserinfoSignedResponseAlg},
+		{"authorization_signed_response_alg", c.AuthorizationSignedResponseAlg}, {"introspection_signed_response_alg", c.IntrospectionSignedResponseAlg},
+	} {
+		if signed.alg != "" && !slices.Contains(g.algorithms, signed.alg) {
+			found.add(signed.field, quoted(signed.alg), "write one of %s, or add it to Config.Keys.Algorithms", strings.Join(g.algorithms, ", "))
+		}
 	}
 }
 
@@ -146,7 +155,7 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	}
 	judgeKeys(c, found)
 	if c.Secret != "" {
-		g.judgeSecret(c.Secret, found)
+		judgeSecret(c, found)
 	}
 	live := 0
 	for i, s := range c.Secrets {
@@ -154,6 +163,9 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 			live++
 		}
 		judgeHash(index("secrets", i), s.Hash, found)
+		if c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT && s.Value == "" {
+			found.add(index("secrets", i), "a hash, which verifies no signature", "hand over the secret itself as Secret")
+		}
 	}
 	if c.Secret != "" {
 		live++
@@ -180,11 +192,15 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 // judgeKeys checks the keys by which the client signs. RFC 7591 §2
 func judgeKeys(c *storage.Client, found *problems) {
 	signs := c.TokenEndpointAuthMethod == storage.AuthMethodPrivateKey
+	keyed := c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT
+	asks := c.RequireSignedRequestObject || c.RequestObjectSigningAlg != ""
 	switch {
 	case len(c.JWKS) > 0 && c.JWKSURI != "":
 		found.add("jwks", "jwks and jwks_uri", "leave one of them out")
 	case signs && len(c.JWKS) == 0 && c.JWKSURI == "":
 		found.add("jwks", "nothing", "write the client's public keys as a JWK Set, or their https URL as jwks_uri: private_key_jwt needs them")
+	case asks && len(c.JWKS) == 0 && c.JWKSURI == "":
+		found.add("jwks", "nothing", "write the client's public keys as a JWK Set, or their https URL as jwks_uri: signed request objects need them")
 	}
 	if len(c.JWKS) > 0 {
 		keys, err := jws.ParseKeys(c.JWKS)
@@ -194,22 +210,32 @@ func judgeKeys(c *storage.Client, found *problems) {
 		case err != nil:
 			found.add("jwks", "a set that can't be used ("+strings.TrimPrefix(err.Error(), "jws: not an acceptable key set: ")+")", "write public keys of 2048 bits or more (RSA), on P-256 (EC) or Ed25519 (OKP)")
 		case keys.Len() == 0:
-			found.add("jwks", "no key that verifies a signature", "write one for %s", strings.Join(engine.AssertionAlgorithms(), ", "))
+			found.add("jwks", "no key that verifies a signature", "write one for %s", strings.Join(jws.Verifiable(), ", "))
 		}
 	}
 	if c.JWKSURI != "" && outbound.CheckURL(c.JWKSURI) != nil {
 		found.add("jwks_uri", quoted(c.JWKSURI), "write an https URL without user, password and fragment")
 	}
-	if alg := c.TokenEndpointAuthSigningAlg; alg != "" && !slices.Contains(engine.AssertionAlgorithms(), alg) {
-		found.add("token_endpoint_auth_signing_alg", quoted(alg), "write one of %s, or nothing to allow each", strings.Join(engine.AssertionAlgorithms(), ", "))
+	switch alg := c.TokenEndpointAuthSigningAlg; {
+	case alg == "" || keyed && alg == jws.HS256 || !keyed && slices.Contains(jws.Verifiable(), alg):
+	case keyed:
+		found.add("token_endpoint_auth_signing_alg", quoted(alg), "write HS256, or nothing: client_secret_jwt has no other")
+	default:
+		found.add("token_endpoint_auth_signing_alg", quoted(alg), "write one of %s, or nothing to allow each", strings.Join(jws.Verifiable(), ", "))
 	}
-	if c.Insecure.AssertionForTokenEndpoint && !signs {
+	if alg := c.RequestObjectSigningAlg; alg != "" && !slices.Contains(jws.Verifiable(), alg) {
+		found.add("request_object_signing_alg", quoted(alg), "write one of %s, or nothing to allow each", strings.Join(jws.Verifiable(), ", "))
+	}
+	if c.Insecure.AssertionForTokenEndpoint && !signs && !keyed {
 		found.add("insecure.assertion_for_token_endpoint", "true for a client that sends no assertions", "leave it out")
 	}
 }
 
-func (g *registrar) judgeSecret(secret storage.Secret, found *problems) {
+func judgeSecret(c *storage.Client, found *problems) {
+	secret := c.Secret
 	switch {
+	case c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT && len(secret) < jws.MinSecret:
+		found.add("client_secret", "a secret that is too short to sign with", "write at least %d random characters: HS256 can be guessed without asking the server", jws.MinSecret)
 	case len(secret) < minSecret:
 		found.add("client_secret", "a secret that can be guessed", "write at least %d characters, better 32 random ones", minSecret)
 	case len(secret) > maxSecret:

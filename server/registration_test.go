@@ -44,7 +44,7 @@ func TestClientRules(t *testing.T) {
 		{"name that turns around", with(func(c *storage.Client) { c.Name = "gnp\u202e.exe" }), []string{"client_name"}},
 		{"name with a line", with(func(c *storage.Client) { c.Name = "a\nb" }), []string{"client_name"}},
 		{"long name", with(func(c *storage.Client) { c.Name = strings.Repeat("n", 101) }), []string{"client_name"}},
-		{"unknown method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "client_secret_jwt" }), []string{"token_endpoint_auth_method"}},
+		{"unknown method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "kerberos" }), []string{"token_endpoint_auth_method"}},
 		{"signs without keys", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "private_key_jwt" }), []string{"jwks"}},
 		{"signs", signing(func(*storage.Client) {}), nil},
 		{"signs by keys at a URL", signing(func(c *storage.Client) { c.JWKS, c.JWKSURI = nil, "https://app.example.com/jwks" }), nil},

@@ -309,6 +309,9 @@ func warnClient(log *slog.Logger, c *storage.Client) {
 	if c.Insecure.AssertionForTokenEndpoint {
 		log.Warn("insecure setting: a client's assertions may be meant for the token endpoint instead of the issuer", "client_id", c.ID, "setting", "insecure.assertion_for_token_endpoint")
 	}
+	if c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT {
+		log.Warn("a client signs with its secret, so the secret itself is kept, sealed, instead of a hash; private_key_jwt needs no secret", "client_id", c.ID, "setting", "token_endpoint_auth_method")
+	}
 	if c.Secret != "" && len(c.Secret) < goodSecret {
 		log.Warn("a client's secret is short; 16 characters or more are better", "client_id", c.ID, "setting", "client_secret")
 	}

@@ -99,7 +99,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 		Client: s.clients.lookup, Secrets: secrets,
 		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots, Loopback: c.site.loopback}),
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
-		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, Resources: c.engineResources(),
+		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
 		DPoP: engine.DPoPRules(c.DPoP),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,
@@ -124,7 +124,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	}
 	s.handlers, err = handlers.New(handlers.Config{
 		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,
-		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed,
+		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
 		Lifetimes: handlers.Lifetimes{
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,

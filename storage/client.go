@@ -22,11 +22,13 @@ type Client struct {
 	// "none" makes it a public client, "client_secret_basic" and
 	// "client_secret_post" pin one form, empty allows both of these.
 	// "private_key_jwt" wants assertions that are signed by a key of JWKS or
-	// JWKSURI. RFC 7523 §2.2
+	// JWKSURI; "client_secret_jwt" wants them signed by HS256 with the client's secret,
+	// which must be kept for that, sealed, where of all others the hash is kept.
+	// RFC 7523 §2.2
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
 
 	// TokenEndpointAuthSigningAlg pins the algorithm of those assertions: RS256,
-	// PS256, ES256 or EdDSA. Empty allows each.
+	// PS256, ES256 or EdDSA for keys, HS256 for a secret. Empty allows each.
 	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
 
 	// JWKS are the client's public keys as a JWK Set; JWKSURI is the https URL
@@ -47,6 +49,11 @@ type Client struct {
 	// RequireDPoPNonce wants a nonce of the server in each proof, so that proofs can't
 	// be made beforehand. RFC 9449 §8
 	RequireDPoPNonce bool `json:"require_dpop_nonce,omitempty"`
+	// RequireSignedRequestObject refuses authorize requests that the client did not
+	// sign by a key of JWKS or JWKSURI; RequestObjectSigningAlg pins the algorithm of
+	// those that it signs: RS256, PS256, ES256 or EdDSA. Empty allows each. RFC 9101 §10.5
+	RequireSignedRequestObject bool   `json:"require_signed_request_object,omitempty"`
+	RequestObjectSigningAlg    string `json:"request_object_signing_alg,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -89,6 +96,17 @@ type Client struct {
 
 	// IDTokenSignedResponseAlg is RS256 (also when empty), ES256 or EdDSA.
 	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty"`
+
+	// UserinfoSignedResponseAlg makes what userinfo says a JWT that is signed by this
+	// algorithm. Empty: JSON. OpenID Connect Core §5.3.2
+	UserinfoSignedResponseAlg string `json:"userinfo_signed_response_alg,omitempty"`
+
+	// AuthorizationSignedResponseAlg and IntrospectionSignedResponseAlg sign the answers
+	// that the client asks to be signed: of authorize requests by the response_mode, of
+	// introspection by the Accept header. Empty: the first of the server's algorithms.
+	// JARM §3, RFC 9701 §6
+	AuthorizationSignedResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
+	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
 
 	ClientURI string   `json:"client_uri,omitempty"`
 	LogoURI   string   `json:"logo_uri,omitempty"`
@@ -139,7 +157,9 @@ type InsecureClient struct {
 type ClientSecret struct {
 	// Hash is "hmac:" and a keyed hash for secrets that the server made, or an
 	// argon2id or bcrypt string for those people brought.
-	Hash      string    `json:"hash"`
+	Hash string `json:"hash"`
+	// Value is the secret itself, of a client that signs with it. It is never shown.
+	Value     Secret    `json:"value,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
 }
@@ -180,10 +200,11 @@ const (
 	AccessTokenJWT AccessTokenFormat = "jwt"
 )
 
-// TokenEndpointAuthMethods that are no secret. RFC 7591 §2, OpenID Connect Core §9
+// TokenEndpointAuthMethods that show no secret. RFC 7591 §2, OpenID Connect Core §9
 const (
-	AuthMethodNone       = "none"            // of a public client
-	AuthMethodPrivateKey = "private_key_jwt" // of a client with a key of its own
+	AuthMethodNone       = "none"              // of a public client
+	AuthMethodPrivateKey = "private_key_jwt"   // of a client with a key of its own
+	AuthMethodSecretJWT  = "client_secret_jwt" // of a client that signs with its secret
 )
 
 // Grant types, RFC 6749.
@@ -202,6 +223,17 @@ func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthMethodN
 // TakesSecret says that the client proves who it is by a secret.
 func (c *Client) TakesSecret() bool {
 	return !c.Public() && c.TokenEndpointAuthMethod != AuthMethodPrivateKey
+}
+
+// LiveSecrets returns the secrets that are kept to verify signatures and have not ended.
+func (c *Client) LiveSecrets(now time.Time) [][]byte {
+	var live [][]byte
+	for _, s := range c.Secrets {
+		if s.Value != "" && (s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt)) {
+			live = append(live, []byte(s.Value))
+		}
+	}
+	return live
 }
 
 // Grants returns the grant types of the client, with the default filled in.

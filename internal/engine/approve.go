@@ -86,6 +86,9 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if err := e.usePushed(ctx, fresh); err != nil {
 		return nil, err
 	}
+	if err := e.useObject(ctx, fresh); err != nil {
+		return nil, err
+	}
 	e.emit(ctx, Event{Type: EventCodeIssued, ClientID: g.ClientID, Subject: g.Subject, Grant: g.ID})
 	return e.answer(fresh, url.Values{"code": {response.GetCode()}}), nil
 }

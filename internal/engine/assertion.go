@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/jws"
-	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -17,11 +16,19 @@ const (
 	typeAssertion = "client-authentication+jwt"
 	assertionLife = 10 * time.Minute // at most, so that what is remembered of them is bounded
 	maxJTI        = 255              // bytes
-	maxKeySet     = 64 << 10         // bytes of a JWKS
 )
 
 // AssertionAlgorithms are those that client assertions may be signed by.
-func AssertionAlgorithms() []string { return jws.Verifiable() }
+func AssertionAlgorithms() []string { return append(jws.Verifiable(), jws.HS256) }
+
+// AssertionMethod is the method of client authentication that an assertion is of: who
+// signs by HS256 uses its secret. RFC 7523 §2.2, OpenID Connect Core §9
+func AssertionMethod(assertion storage.Secret) string {
+	if header, _, err := jws.Peek(string(assertion)); err == nil && header.Algorithm == jws.HS256 {
+		return storage.AuthMethodSecretJWT
+	}
+	return storage.AuthMethodPrivateKey
+}
 
 // AssertedClient returns the client that an assertion speaks of, of which nothing is
 // proven; empty when it can't be read. RFC 7521 §4.2
@@ -46,17 +53,12 @@ func usedAssertions(s *storage.Store) *storage.Collection[usedAssertion] {
 	})
 }
 
-// clientKeys is the cache of what stands behind the jwks_uri of clients.
-func clientKeys(c *outbound.Client, s *storage.Store) *outbound.Cache[jws.Keys] {
-	return outbound.NewCache(c, outbound.CacheOptions{
-		Size: 1000, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
-		Failure: 10 * time.Second, Again: time.Minute, Now: s.Now,
-	}, jws.ParseKeys)
+// signedAssertion is the client that signs with a key of its own, or with its secret.
+// RFC 7523 §2.2, §3, OpenID Connect Core §9
+type signedAssertion struct {
+	engine *Engine
+	method string
 }
-
-// signedAssertion is the client that signs with a key of its own. RFC 7523 §2.2, §3,
-// OpenID Connect Core §9
-type signedAssertion struct{ engine *Engine }
 
 // authenticate tells a stranger nothing. What is wrong with an assertion is told once
 // its signature is right, and only one of which nothing is wrong is used up.
@@ -64,7 +66,7 @@ func (s signedAssertion) authenticate(ctx context.Context, c *storage.Client, by
 	switch {
 	case c == nil:
 		return unproven("client_unknown")
-	case c.TokenEndpointAuthMethod != storage.AuthMethodPrivateKey:
+	case c.TokenEndpointAuthMethod != s.method:
 		return unproven("assertion_unexpected").detail("%s is registered for %q", quote(c.ID), c.TokenEndpointAuthMethod)
 	}
 	header, payload, err := s.verify(ctx, c, string(by.Assertion))
@@ -95,60 +97,30 @@ func (s signedAssertion) authenticate(ctx context.Context, c *storage.Client, by
 	return s.once(ctx, c, jti, end)
 }
 
-// verify checks the signature. Keys behind a URL may have changed since they were
-// fetched, so a failure asks for them again, within bounds.
+// verify checks the signature. A stranger learns nothing of what is wrong with it.
 func (s signedAssertion) verify(ctx context.Context, c *storage.Client, token string) (jws.Header, []byte, error) {
-	keys, err := s.keys(ctx, c, false)
-	if err != nil {
-		return jws.Header{}, nil, err
+	var header jws.Header
+	var payload []byte
+	var err error
+	if s.method == storage.AuthMethodSecretJWT {
+		header, payload, err = jws.VerifySecret(token, c.LiveSecrets(s.engine.store.Now())...)
+	} else {
+		header, payload, err = s.engine.verifyBy(ctx, c, token)
 	}
-	header, payload, err := keys.Verify(token)
-	if (errors.Is(err, jws.ErrUnknownKey) || errors.Is(err, jws.ErrSignature)) && c.JWKSURI != "" {
-		if keys, err = s.keys(ctx, c, true); err != nil {
-			return jws.Header{}, nil, err
-		}
-		header, payload, err = keys.Verify(token)
-	}
+	var unusable *unusableKeys
 	switch {
 	case err == nil:
 		return header, payload, nil
+	case errors.As(err, &unusable):
+		return header, nil, unproven("assertion_keys_unusable").detail("%s", unusable.detail).cause(unusable.cause).setting(unusable.setting)
 	case errors.Is(err, jws.ErrUnknownKey):
 		return header, nil, unproven("assertion_key_unknown").cause(err).setting("jwks")
 	case errors.Is(err, jws.ErrSignature):
 		return header, nil, unproven("assertion_signature").detail("kid %s", quote(header.KeyID))
-	default:
+	case errors.Is(err, jws.ErrForm), errors.Is(err, jws.ErrAlgorithm), errors.Is(err, jws.ErrKey):
 		return header, nil, unproven("assertion_malformed").cause(err)
-	}
-}
-
-type keysOf struct {
-	uri   string
-	again bool
-}
-
-// keys returns the keys of a client. What went wrong with a fetch is for the log
-// alone: who registers a URL must not learn what the server sees there.
-func (s signedAssertion) keys(ctx context.Context, c *storage.Client, again bool) (jws.Keys, error) {
-	if c.JWKSURI == "" {
-		keys, err := jws.ParseKeys(c.JWKS)
-		if err != nil {
-			return keys, unproven("assertion_keys_unusable").cause(err).setting("jwks")
-		}
-		return keys, nil
-	}
-	keys, err := storage.Memo(ctx, s.engine.store, keysOf{c.JWKSURI, again}, func() (jws.Keys, error) {
-		if again {
-			return s.engine.keySets.Refresh(ctx, c.JWKSURI)
-		}
-		return s.engine.keySets.Get(ctx, c.JWKSURI)
-	})
-	switch {
-	case err == nil:
-		return keys, nil
-	case ctx.Err() != nil:
-		return keys, ctx.Err()
 	default:
-		return keys, unproven("assertion_keys_unusable").detail("%s", outbound.Detail(err)).setting("jwks_uri")
+		return header, nil, err
 	}
 }
 

@@ -21,7 +21,7 @@ type Authorization struct {
 	Client       *storage.Client
 	Params       url.Values // the request as it came, to be kept with the interaction and checked again
 	RedirectURI  string     // valid and registered; "" when it isn't: then no redirect must happen
-	ResponseMode string     // query or form_post
+	ResponseMode string     // query, form_post, query.jwt or form_post.jwt
 	State        string
 	Scopes       []string // asked for, or the client's defaults
 	Audience     []string
@@ -37,16 +37,24 @@ type Authorization struct {
 	DPoPKey string // the thumbprint of the key that the code is bound to, "" for none. RFC 9449 §10
 
 	Pushed string // the key of the pushed request that it is, "" for any other
+	Object string // the name of the request object that it came as, "" for any other
 
 	Device *Device // what a device asks for that has no browser, nil otherwise: then there is no RedirectURI and nothing of the OpenID request
 }
 
 // Response modes. OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form
-// Post Response Mode
+// Post Response Mode, JARM §2.3
 const (
 	modeQuery    = "query"
 	modeFormPost = "form_post"
+	modeJWT      = "jwt" // query.jwt
+	signedMode   = ".jwt"
 )
+
+// ResponseModes are the ways in which an answer can be given.
+func ResponseModes() []string {
+	return []string{modeQuery, modeFormPost, modeQuery + signedMode, modeFormPost + signedMode, modeJWT}
+}
 
 // CheckAuthorize checks an authorize request before anybody is shown a page. When
 // the error is not nil and the Authorization has a RedirectURI, the error is to be
@@ -81,9 +89,10 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 	if err := e.checkClient(ctx, a, form, twice); err != nil {
 		return nil, err
 	}
+	outer := form
 	form, err := e.resolve(ctx, a, form, twice, from)
 	if err != nil {
-		return nil, err
+		return nil, a.returning(outer, twice, err)
 	}
 	uri, refusal := redirectURI(a.Client, form, twice)
 	if refusal != nil {
@@ -94,7 +103,9 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 		a.State = form.Get("state")
 	}
 	for _, check := range []func() error{
+		func() error { return orNil(a.readMode(form, twice)) },
 		func() error { return orNil(e.mustPush(a, from)) },
+		func() error { return orNil(e.mustSign(a)) },
 		func() error { return orNil(checkSize(a.Params)) },
 		func() error { return orNil(wellFormed(form, twice)) },
 		func() error { return orNil(unsupported(form)) },
@@ -110,6 +121,20 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 		}
 	}
 	return e.secondOpinion(ctx, a, form)
+}
+
+// returning lets the refusal of a request object that can't be opened go back to the
+// client, to where an unsigned request with the same parameters would go.
+func (a *Authorization) returning(form url.Values, twice []string, err error) error {
+	if refusal := (*Error)(nil); form.Get("redirect_uri") != "" && errors.As(err, &refusal) && refusal.Code == codeInvalidRequestObject {
+		if uri, mismatch := redirectURI(a.Client, form, twice); mismatch == nil {
+			a.RedirectURI = uri
+			if !slices.Contains(twice, "state") {
+				a.State = form.Get("state")
+			}
+		}
+	}
+	return err
 }
 
 func (e *Engine) checkClient(ctx context.Context, a *Authorization, form url.Values, twice []string) error {
@@ -183,7 +208,7 @@ func repeated(parameter string) *Error {
 // unsupported refuses what would change the meaning of the request. OpenID Connect
 // Core §3.1.2.6
 func unsupported(form url.Values) *Error {
-	for _, p := range []string{"request", "request_uri", "registration"} {
+	for _, p := range []string{"request_uri", "registration"} {
 		if form.Get(p) != "" {
 			return refuse(p+"_not_supported", p+"_not_supported",
 				"The parameter "+p+" is not supported: send its contents as parameters of their own.")
@@ -192,20 +217,28 @@ func unsupported(form url.Values) *Error {
 	return nil
 }
 
-// readResponse reads how the answer is to be given. The mode comes first, since it
-// also carries the error.
-func (a *Authorization) readResponse(form url.Values) *Error {
+// readMode reads how the answer is to be given. It comes first, since errors are answered
+// in the same way.
+func (a *Authorization) readMode(form url.Values, twice []string) *Error {
 	switch mode := form.Get("response_mode"); {
 	case mode == "" || mode == modeQuery:
-	case mode != modeFormPost:
+	case slices.Contains(twice, "response_mode"):
+		return repeated("response_mode")
+	case mode == modeJWT || mode == modeQuery+signedMode:
+		a.ResponseMode = modeQuery + signedMode
+	case mode != modeFormPost && mode != modeFormPost+signedMode:
 		return refuse(codeInvalidRequest, "response_mode_unsupported",
-			"The response_mode "+quote(mode)+" is not supported: use query or form_post.")
+			"The response_mode "+quote(mode)+" is not supported: use "+strings.Join(ResponseModes(), ", ")+".")
 	case redirect.KindOf(a.RedirectURI) == redirect.PrivateUse:
 		return refuse(codeInvalidRequest, "response_mode_unsupported",
-			"The response_mode form_post can not reach an app by its own scheme: use query.")
+			"The response_mode "+mode+" can not reach an app by its own scheme: use query or query.jwt.")
 	default:
-		a.ResponseMode = modeFormPost
+		a.ResponseMode = mode
 	}
+	return nil
+}
+
+func (a *Authorization) readResponse(form url.Values) *Error {
 	if !a.Client.MayUse(storage.GrantAuthorizationCode) {
 		return refuse(codeUnauthorized, "grant_type_not_allowed", "The client is not registered for the grant_type 'authorization_code'.").
 			detail("it is registered for %q", a.Client.Grants()).setting("grant_types")
@@ -252,6 +285,7 @@ func (e *Engine) secondOpinion(ctx context.Context, a *Authorization, form url.V
 	}
 	form.Del("audience")
 	form.Del("resource")
+	form.Del("response_mode") // read before, and fosite knows fewer
 	ctx = context.WithValue(ctx, clientKey{}, &fositeClient{a.Client, a.RedirectURI, a.Audience})
 	request, err := e.fosite.NewAuthorizeRequest(ctx, &http.Request{
 		Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{}, Form: form, PostForm: url.Values{},

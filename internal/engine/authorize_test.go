@@ -84,7 +84,7 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"response_mode fragment", []string{"response_mode", "fragment"}, "invalid_request", "response_mode_unsupported"},
 		{"form_post to an app", []string{"client_id", "app", "redirect_uri", "com.example.app:/cb", "response_mode", "form_post"}, "invalid_request", "response_mode_unsupported"},
 		{"a client without the grant", []string{"client_id", "machine"}, "unauthorized_client", "grant_type_not_allowed"},
-		{"request object", []string{"request", "e30"}, "request_not_supported", "request_not_supported"},
+		{"request object", []string{"request", "e30"}, "invalid_request_object", "request_object_keys"},
 		{"request_uri", []string{"request_uri", "https://app.example/r"}, "request_uri_not_supported", "request_uri_not_supported"},
 		{"registration", []string{"registration", "{}"}, "registration_not_supported", "registration_not_supported"},
 		{"unknown scope", []string{"scope", "openid zebra"}, "invalid_scope", "scope_unknown"},

@@ -50,7 +50,7 @@ func TestClientAuthentication(t *testing.T) {
 		{"wrong method, wrong secret", by("pinned", "wrong", basic), "client_secret_wrong", "invalid_client"},
 		{"disabled, right secret", by("off", off.Secret, basic), "client_disabled", "client_disabled"},
 		{"disabled, wrong secret", by("off", "wrong", basic), "client_secret_wrong", "invalid_client"},
-		{"unknown method", by("free", free.Secret, "client_secret_jwt"), "client_method_unknown", "client_method_unknown"},
+		{"unknown method", by("free", free.Secret, "kerberos"), "client_method_unknown", "client_method_unknown"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			failed := w.count(engine.EventAuthFailed)

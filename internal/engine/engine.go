@@ -50,6 +50,9 @@ type Config struct {
 	// RequirePushed refuses authorize requests that were not pushed. RFC 9126 §5
 	RequirePushed bool
 
+	// RequireSigned refuses authorize requests that are not signed. RFC 9101 §10.5
+	RequireSigned bool
+
 	// Grants are further grant types. Optional.
 	Grants []Grant
 
@@ -154,7 +157,8 @@ func New(c Config) (*Engine, error) {
 		storage.AuthMethodNone:       noSecret{},
 		methodBasic:                  presentedSecret{c.Secrets},
 		methodPost:                   presentedSecret{c.Secrets},
-		storage.AuthMethodPrivateKey: signedAssertion{e},
+		storage.AuthMethodPrivateKey: signedAssertion{e, storage.AuthMethodPrivateKey},
+		storage.AuthMethodSecretJWT:  signedAssertion{e, storage.AuthMethodSecretJWT},
 	}
 	e.resources = map[string]Resource{}
 	for _, r := range c.Resources {

@@ -61,19 +61,20 @@ func (e *Error) Anchor() string {
 // Error codes, RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 8707 §2,
 // RFC 9101 §7.
 const (
-	codeInvalidRequest    = "invalid_request"
-	codeInvalidRequestURI = "invalid_request_uri"
-	codeInvalidClient     = "invalid_client"
-	codeInvalidGrant      = "invalid_grant"
-	codeInvalidScope      = "invalid_scope"
-	codeInvalidTarget     = "invalid_target"
-	codeInvalidToken      = "invalid_token"
-	codeInsufficientScope = "insufficient_scope"
-	codeUnauthorized      = "unauthorized_client"
-	codeUnsupportedGrant  = "unsupported_grant_type"
-	codeUnsupportedType   = "unsupported_response_type"
-	codeServerError       = "server_error"
-	codeUnavailable       = "temporarily_unavailable"
+	codeInvalidRequest       = "invalid_request"
+	codeInvalidRequestURI    = "invalid_request_uri"
+	codeInvalidRequestObject = "invalid_request_object"
+	codeInvalidClient        = "invalid_client"
+	codeInvalidGrant         = "invalid_grant"
+	codeInvalidScope         = "invalid_scope"
+	codeInvalidTarget        = "invalid_target"
+	codeInvalidToken         = "invalid_token"
+	codeInsufficientScope    = "insufficient_scope"
+	codeUnauthorized         = "unauthorized_client"
+	codeUnsupportedGrant     = "unsupported_grant_type"
+	codeUnsupportedType      = "unsupported_response_type"
+	codeServerError          = "server_error"
+	codeUnavailable          = "temporarily_unavailable"
 )
 
 // Error codes of DPoP, RFC 9449 §5, §8.

@@ -33,8 +33,9 @@ func (e *Engine) ReadHint(ctx context.Context, idToken string) (*Hint, error) {
 	if err := json.Unmarshal(payload, &body); err != nil {
 		return nil, fmt.Errorf("engine: the token is not an ID token of this server: %w", err)
 	}
-	// A logout token has events. OpenID Connect Back-Channel Logout §2.4
-	if typ != idTokenType || body.Issuer != e.config.Issuer || body.Subject == "" || body.Audience == "" || body.Events != nil {
+	// A logout token has events, a signed answer of userinfo has no exp. OpenID Connect
+	// Back-Channel Logout §2.4
+	if typ != jwtType || body.Issuer != e.config.Issuer || body.Subject == "" || body.Audience == "" || body.Events != nil || body.ExpiresAt == 0 {
 		return nil, fmt.Errorf("engine: the token is not an ID token of this server: typ %q, iss %q", typ, body.Issuer)
 	}
 	return &Hint{

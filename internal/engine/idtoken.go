@@ -4,16 +4,15 @@ import (
 	"context"
 
 	"github.com/doorward/doorward/internal/jws"
-	"github.com/doorward/doorward/storage"
 )
 
-const idTokenType = "JWT"
+const jwtType = "JWT" // typ of what clients verify
 
 // idToken signs who the person is and how they signed in. There is one audience,
 // the client, so there is no azp. A refreshed ID token has the times and subject of
 // the first and no nonce. OpenID Connect Core §2, §3.1.3.6, §12.2
 func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessToken string) (string, error) {
-	alg := e.idTokenAlg(i.client)
+	alg := e.algorithm(i.client.IDTokenSignedResponseAlg)
 	now, g := e.store.Now(), i.grant
 	body := make(map[string]any, len(told.idToken)+11)
 	for name, value := range told.idToken {
@@ -33,17 +32,9 @@ func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessTo
 	if len(g.AMR) > 0 {
 		body["amr"] = g.AMR
 	}
-	signed, err := e.config.Keys.Sign(ctx, alg, idTokenType, body)
+	signed, err := e.config.Keys.Sign(ctx, alg, jwtType, body)
 	if err != nil {
 		return "", broken("id_token_failed", err).detail("the client wants ID tokens by %s", alg).setting("id_token_signed_response_alg")
 	}
 	return signed, nil
-}
-
-// idTokenAlg is the algorithm of what is signed for the client itself.
-func (e *Engine) idTokenAlg(c *storage.Client) string {
-	if c.IDTokenSignedResponseAlg != "" {
-		return c.IDTokenSignedResponseAlg
-	}
-	return e.config.Keys.Algorithms()[0] // the default of this server comes first
 }

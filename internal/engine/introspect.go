@@ -20,30 +20,54 @@ const tokenTypeRefresh = "refresh_token"
 // token_type "refresh_token". It commits nothing. No token_type_hint is needed: tokens
 // say what they are.
 func (e *Engine) Introspect(ctx context.Context, c Credentials, token string) (map[string]any, *Error) {
-	var answer map[string]any
+	_, answer, err := e.introspection(ctx, c, token)
+	return answer, err
+}
+
+// typeIntrospection is the typ of a signed answer, and with application/ before it the
+// media type by which one is asked for. RFC 9701 §4
+const typeIntrospection = "token-introspection+jwt"
+
+// IntrospectSigned is Introspect with an answer that is signed for the client that asks,
+// so that it can prove later what it was told. RFC 9701 §5
+func (e *Engine) IntrospectSigned(ctx context.Context, by Credentials, token string) (string, *Error) {
+	c, answer, refusal := e.introspection(ctx, by, token)
+	if refusal != nil {
+		return "", refusal
+	}
+	signed, err := e.config.Keys.Sign(ctx, e.algorithm(c.IntrospectionSignedResponseAlg), typeIntrospection, map[string]any{
+		"iss": e.config.Issuer, "aud": c.ID, "iat": e.store.Now().Unix(), "token_introspection": answer,
+	})
+	if err != nil {
+		return "", broken("signature_failed", err).setting("introspection_signed_response_alg")
+	}
+	return signed, nil
+}
+
+func (e *Engine) introspection(ctx context.Context, by Credentials, token string) (c *storage.Client, answer map[string]any, refusal *Error) {
 	err := e.guarded(ctx, "introspect", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) (err error) {
-			answer, err = e.introspect(ctx, c, token)
+			c, answer, err = e.introspect(ctx, by, token)
 			return err
 		})
 	})
 	if err != nil {
-		return nil, failure(err)
+		return nil, nil, failure(err)
 	}
-	return answer, nil
+	return c, answer, nil
 }
 
-func (e *Engine) introspect(ctx context.Context, by Credentials, token string) (map[string]any, error) {
+func (e *Engine) introspect(ctx context.Context, by Credentials, token string) (*storage.Client, map[string]any, error) {
 	c, err := e.authenticate(ctx, by)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if c.Public() {
-		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_public",
+		return nil, nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_public",
 			"Only a client with a secret may introspect tokens.").setting("token_endpoint_auth_method"))
 	}
 	if token == "" {
-		return nil, missing("token")
+		return nil, nil, missing("token")
 	}
 	var answer map[string]any
 	if strings.HasPrefix(token, refreshPrefix) {
@@ -52,12 +76,12 @@ func (e *Engine) introspect(ctx context.Context, by Credentials, token string) (
 		answer, err = e.introspectAccess(ctx, c, token)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if answer == nil {
 		answer = map[string]any{"active": false}
 	}
-	return answer, nil
+	return c, answer, nil
 }
 
 func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token string) (map[string]any, error) {

@@ -225,7 +225,7 @@ func (e *Engine) logoutToken(ctx context.Context, c *storage.Client, f farewell)
 	if f.SessionID != "" {
 		body["sid"] = f.SessionID
 	}
-	signed, err := e.config.Keys.Sign(ctx, e.idTokenAlg(c), logoutTokenType, body)
+	signed, err := e.config.Keys.Sign(ctx, e.algorithm(c.IDTokenSignedResponseAlg), logoutTokenType, body)
 	if err != nil {
 		return "", fmt.Errorf("engine: sign a logout token: %w", err)
 	}

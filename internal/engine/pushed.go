@@ -107,9 +107,11 @@ func (e *Engine) push(ctx context.Context, by Credentials, form url.Values) (*Pu
 		large.Status = http.StatusRequestEntityTooLarge // RFC 9126 §2.3
 		return nil, large
 	}
-	if _, err := e.checkAuthorize(ctx, &Authorization{Params: params}, beingPushed); err != nil {
+	a := &Authorization{Params: params}
+	if _, err := e.checkAuthorize(ctx, a, beingPushed); err != nil {
 		return nil, err
 	}
+	encoded = a.Params.Encode() // what a request object held, if it was one
 	now, life := e.store.Now(), cmp.Or(e.config.Lifetimes.PushedRequest, time.Minute)
 	uri := opaque.NewToken(pushedPrefix, now)
 	key, _ := opaque.TokenKey(pushedPrefix, uri) // just made, so it has the form
@@ -145,10 +147,31 @@ const (
 	beingPushed
 )
 
-// resolve returns the parameters that count. Those of a pushed request are the stored
-// ones alone: what else the browser brings was never checked against its client, and
-// whoever made the link could have added it. RFC 9126 §4, RFC 9101 §6.3
+// resolve returns the parameters that count: those that a request object holds, or that
+// were pushed, where there is one or the other.
 func (e *Engine) resolve(ctx context.Context, a *Authorization, form url.Values, twice []string, from origin) (url.Values, error) {
+	signed, referred := from != fromInteraction && form.Get("request") != "", form.Get("request_uri")
+	switch {
+	case signed && referred != "" && !strings.HasPrefix(referred, pushedURN):
+		return nil, refuse(codeInvalidRequest, "request_object_twice", "The request has both request and request_uri: send one of them.")
+	case signed && referred == "":
+		opened, err := e.open(ctx, a, form)
+		if err != nil {
+			return nil, err
+		}
+		form = opened
+	}
+	form, err := e.resolvePushed(ctx, a, form, twice, from)
+	if err != nil {
+		return nil, err
+	}
+	return form, e.takeObject(ctx, a, form)
+}
+
+// resolvePushed returns the parameters of a pushed request, and those of any other as they
+// came. Those of a pushed request are the stored ones alone: what else the browser brings was never checked against its client, and
+// whoever made the link could have added it. RFC 9126 §4, RFC 9101 §6.3
+func (e *Engine) resolvePushed(ctx context.Context, a *Authorization, form url.Values, twice []string, from origin) (url.Values, error) {
 	uri := form.Get("request_uri")
 	if from == beingPushed || !strings.HasPrefix(uri, pushedURN) {
 		return form, nil

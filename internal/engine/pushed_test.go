@@ -149,7 +149,7 @@ func TestPushIsChecked(t *testing.T) {
 		{"a client without its secret", "invalid_client", "client_secret_missing", engine.Credentials{ClientID: "web", Method: "none"}, nil},
 		{"a reference", "invalid_request", "pushed_reference", spa, []string{"request_uri", "urn:ietf:params:oauth:request_uri:x"}},
 		{"a foreign reference", "invalid_request", "pushed_reference", spa, []string{"request_uri", "https://app.example/r"}},
-		{"a request object", "request_not_supported", "request_not_supported", spa, []string{"request", "e30"}},
+		{"a request object", "invalid_request_object", "request_object_keys", spa, []string{"request", "e30"}},
 		{"another's redirect_uri", "invalid_request", "redirect_uri_mismatch", web, nil},
 		{"a scope too many", "invalid_scope", "scope_not_allowed", web, []string{"redirect_uri", "https://web.example/cb", "scope", "notes:write"}},
 		{"no PKCE", "invalid_request", "pkce_required", spa, []string{"code_challenge", "", "code_challenge_method", ""}},

@@ -28,3 +28,22 @@ func (e *Engine) UserInfo(ctx context.Context, a *Access) (map[string]any, *Erro
 	body["sub"] = a.Subject
 	return body, nil
 }
+
+// SignUserInfo makes a JWT of what UserInfo returned, for a client that is registered for
+// that; it is empty for any other. It says who answers, and to whom. OpenID Connect Core §5.3.2
+func (e *Engine) SignUserInfo(ctx context.Context, a *Access, claims map[string]any) (string, *Error) {
+	c, err := e.client(ctx, a.ClientID)
+	if err != nil {
+		return "", failure(err)
+	}
+	if c.UserinfoSignedResponseAlg == "" {
+		return "", nil
+	}
+	body := maps.Clone(claims)
+	body["iss"], body["aud"] = e.config.Issuer, c.ID
+	signed, err := e.config.Keys.Sign(ctx, c.UserinfoSignedResponseAlg, jwtType, body)
+	if err != nil {
+		return "", broken("signature_failed", err).setting("userinfo_signed_response_alg")
+	}
+	return signed, nil
+}

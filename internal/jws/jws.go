@@ -1,4 +1,5 @@
-// Package jws signs and verifies compact JSON Web Signatures with asymmetric keys.
+// Package jws signs and verifies compact JSON Web Signatures with asymmetric keys, and
+// verifies those of clients that share a secret.
 //
 // It knows few algorithms and nothing of claims: what a payload says, and whether
 // it is still good, is the caller's matter. A signer may be any crypto.Signer, so a
@@ -26,6 +27,10 @@ const (
 	EdDSA = "EdDSA" // Ed25519
 	PS256 = "PS256" // RSASSA-PSS, at least 2048 bits
 )
+
+// HS256 is a keyed hash with a secret of at least 32 bytes, for VerifySecret alone: what
+// both sides can make proves nothing to a third. RFC 7518 §3.2
+const HS256 = "HS256"
 
 // Algorithms returns the names of all algorithms that a key of ours can have.
 func Algorithms() []string { return []string{RS256, ES256, EdDSA} }

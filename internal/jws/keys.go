@@ -169,7 +169,7 @@ func (k setKey) takes(h Header) bool {
 // one: without a kid, every key that fits its algorithm is tried. The errors are
 // those of Verify; ErrUnknownKey says that a newer set might have the key.
 func (s Keys) Verify(token string) (Header, []byte, error) {
-	h, err := readHeader(token, false)
+	h, err := readHeader(token, false, Verifiable())
 	if err != nil {
 		return Header{}, nil, err
 	}
@@ -197,10 +197,10 @@ func Members(raw []byte) (map[string]json.RawMessage, error) {
 }
 
 // Peek returns the header and the members of a token of which nothing is proven: it
-// serves to find whose keys would prove it. The header may lack a kid. The error is
-// ErrForm or ErrAlgorithm.
+// serves to find whose keys would prove it, those of HS256 included. The header may lack
+// a kid. The error is ErrForm or ErrAlgorithm.
 func Peek(token string) (Header, map[string]json.RawMessage, error) {
-	h, err := readHeader(token, false)
+	h, err := readHeader(token, false, append(Verifiable(), HS256))
 	if err != nil {
 		return Header{}, nil, err
 	}

@@ -36,7 +36,7 @@ func VerifyOwn(token string) (h Header, payload []byte, thumbprint string, err e
 		return h, nil, "", fmt.Errorf("%w: the header has no jwk", ErrForm)
 	}
 	delete(fields, "jwk")
-	if h, err = parseHeader(fields, false); err != nil {
+	if h, err = parseHeader(fields, false, Verifiable()); err != nil {
 		return Header{}, nil, "", err
 	}
 	key, err := parseJWK(jwk)

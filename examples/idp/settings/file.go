@@ -64,6 +64,7 @@ type file struct {
 		Window duration `json:"window"`
 	} `json:"refresh"`
 	RequirePushed bool `json:"require_pushed_authorization_requests"`
+	RequireSigned bool `json:"require_signed_request_object"`
 	DPoP          struct {
 		Required bool `json:"required"`
 		Nonces   bool `json:"nonces"`
@@ -194,7 +195,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
-	s.Limits.Logins, s.RequirePushed = f.Limits.Logins, f.RequirePushed
+	s.Limits.Logins, s.RequirePushed, s.RequireSigned = f.Limits.Logins, f.RequirePushed, f.RequireSigned
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {

@@ -48,6 +48,7 @@ type Settings struct {
 
 	RequirePushed bool
 	DPoP          server.DPoP
+	RequireSigned bool
 
 	Demo        bool
 	DeviceGrant bool
