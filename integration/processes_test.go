@@ -107,6 +107,12 @@ func TestProcessesShareADatabase(t *testing.T) {
 	if out, errs, code := p.command(t, "client", "list"); code != 0 || !strings.Contains(out, "backup") {
 		t.Errorf("without a server: exit code %d\n%s%s", code, out, errs)
 	}
+	if out, errs, code := p.command(t, "check"); code != 0 || !strings.HasPrefix(out, "OK: of the ") {
+		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := p.command(t, "stats"); code != 0 || !strings.Contains(out, "tables ") || !strings.Contains(out, "envelope") {
+		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
+	}
 	if _, errs, code := p.command(t, "compact"); code != 1 || !strings.Contains(errs, "not in a file") {
 		t.Errorf("compact: exit code %d\n%s", code, errs)
 	}

@@ -306,6 +306,13 @@ type SecretKeeper interface {
 	Secret(ctx context.Context, create bool) ([]byte, error)
 }
 
+// Shared is implemented by a Backend whose database several processes may have open.
+type Shared interface {
+	// Others returns how many connections to the database are not those of this Backend.
+	// A process that has none at the moment is not counted.
+	Others(ctx context.Context) (int, error)
+}
+
 // Counter reads the value of a record written by ActionAdd; an absent or
 // malformed one counts 0.
 func Counter(r Record) int64 {

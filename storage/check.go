@@ -29,7 +29,7 @@ type Tally struct {
 // ErrDamaged then. Records that change meanwhile are seen as they were or as they
 // are. The Backend must be a Census.
 func (s *Store) Check(ctx context.Context) (records int, err error) {
-	census, ok := s.backend.(Census)
+	census, ok := As[Census](s.backend)
 	if !ok {
 		return 0, fmt.Errorf("%w: this backend can't list what it holds", ErrInvalid)
 	}

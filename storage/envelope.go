@@ -82,7 +82,7 @@ func (s *Store) secrets(ctx context.Context, configured [][]byte, fresh bool) ([
 	if len(configured) > 0 {
 		return configured, nil
 	}
-	keeper, ok := s.backend.(SecretKeeper)
+	keeper, ok := As[SecretKeeper](s.backend)
 	if !ok {
 		return nil, fmt.Errorf("%w: this backend keeps no secret of its own: set Secrets to at least one secret of 32 random bytes", ErrInvalid)
 	}
@@ -140,9 +140,11 @@ func (s *Store) writeEnvelope(ctx context.Context, keys envelopeKeys, secret []b
 	if err != nil {
 		return err
 	}
-	return s.backend.Apply(ctx, Batch{Now: s.Now(), Ops: []Op{
-		{Action: ActionPut, Key: s.key(envelopeKind, envelopeID), If: At(at), Value: value},
-	}})
+	ops := []Op{{Action: ActionPut, Key: s.key(envelopeKind, envelopeID), If: At(at), Value: value}}
+	if at == 0 { // a new store must not begin where a move to this database began meanwhile
+		ops = append(ops, Op{Action: ActionCheck, Key: placeKey, If: At(s.placeRead)})
+	}
+	return s.backend.Apply(ctx, Batch{Now: s.Now(), Ops: ops})
 }
 
 func (s *Store) envelopeContext() []byte { return []byte(s.namespace + "\x00" + envelopeKind) }

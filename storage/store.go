@@ -70,15 +70,17 @@ type Store struct {
 	log        *slog.Logger
 	ring       *seal.Ring
 	lookupKey  []byte
+	placeRead  Revision // of the Place that the Store was opened by
 	exhausted  atomic.Int64
 }
 
 // Open makes a Store over a Backend, creating its data keys on first use. The
 // Backend stays the caller's to close. It refuses a clock more than a minute
-// behind the last commit, because expired records would come alive again.
+// behind the last commit, because expired records would come alive again, and with
+// ErrMoved a database that is not where the store lives.
 func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
-	if o.Namespace == "" {
-		return nil, fmt.Errorf("%w: Options.Namespace is empty", ErrInvalid)
+	if o.Namespace == "" || o.Namespace == PlaceNamespace {
+		return nil, fmt.Errorf("%w: Options.Namespace is empty or taken: %q", ErrInvalid, o.Namespace)
 	}
 	s := &Store{backend: b, namespace: o.Namespace, clock: o.Clock, sweepClock: o.Clock, log: o.Logger}
 	if s.clock == nil {
@@ -86,6 +88,9 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	if err := s.checkPlace(ctx); err != nil {
+		return nil, err
 	}
 	if err := s.checkClock(ctx, o.AcceptClock); err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 }
 
 func (s *Store) checkClock(ctx context.Context, accept bool) error {
-	witness, ok := s.backend.(ClockWitness)
+	witness, ok := As[ClockWitness](s.backend)
 	if !ok {
 		return nil
 	}

@@ -74,6 +74,9 @@ func (c *checkCommand) Run(x *call) error {
 		if err != nil {
 			return err
 		}
+		if s, err := settings.Load(settings.Flags{Where: x.where}); err == nil && s.Postgres != "" {
+			return x.done(checked, "OK: of the %d records the %d sealed ones of this issuer open. Pages are for PostgreSQL's own tools, as pg_amcheck.", checked.Records, checked.Opened)
+		}
 		return x.done(checked, "OK: every page and all %d records are sound; the %d sealed ones of this issuer open.", checked.Records, checked.Opened)
 	})
 }
@@ -134,11 +137,20 @@ func (c *statsCommand) Run(x *call) error {
 		if x.json {
 			return x.printJSON(s)
 		}
+		if s.Database == admin.OnPostgres {
+			fmt.Fprintf(x.streams.out, "tables   %s, with their indexes\n", inBytes(s.FileBytes))
+			fmt.Fprintf(x.streams.out, "writing  %d commits, %d connections, %d waits for one, since it was opened\n\n", s.Commits, s.Connections, s.Waits)
+			return printKinds(x, s.Kinds)
+		}
 		fmt.Fprintf(x.streams.out, "file     %s, of which %s are free (%d pages of %s)\n", inBytes(s.FileBytes), inBytes(s.FreeBytes), s.FreePages, inBytes(int64(s.PageBytes)))
 		fmt.Fprintf(x.streams.out, "writing  %d commits for %d batches (%.1f each), %d syncs, since it was opened\n\n", s.Commits, s.Batches, s.AverageBatch, s.Syncs)
-		return table(x.streams.out, "KIND\tLIVE\tEXPIRED\tBYTES\tOF", s.Kinds, func(t storage.Tally) string {
-			return strings.Join([]string{t.Kind, strconv.Itoa(t.Live), strconv.Itoa(t.Expired), inBytes(t.Bytes), t.Namespace}, "\t")
-		})
+		return printKinds(x, s.Kinds)
+	})
+}
+
+func printKinds(x *call, kinds []storage.Tally) error {
+	return table(x.streams.out, "KIND\tLIVE\tEXPIRED\tBYTES\tOF", kinds, func(t storage.Tally) string {
+		return strings.Join([]string{t.Kind, strconv.Itoa(t.Live), strconv.Itoa(t.Expired), inBytes(t.Bytes), t.Namespace}, "\t")
 	})
 }
 

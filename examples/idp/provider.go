@@ -12,7 +12,6 @@ import (
 	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
-	"github.com/doorward/doorward/storage/bolt"
 )
 
 // provider is the server with its people, on an open database.
@@ -22,15 +21,14 @@ type provider struct {
 	server   *server.Server
 	people   *accounts.Accounts
 	demo     *storage.Collection[demoRecord]
-	file     *bolt.Backend // nil: the database is no file
-	clients  clientMemory  // those of the configuration file
+	backend  storage.Backend
+	clients  clientMemory // those of the configuration file
 }
 
 // newProvider puts the server together. The errors are in the names of the
 // configuration file.
 func newProvider(ctx context.Context, s *settings.Settings, issuer string, backend storage.Backend, log *slog.Logger) (*provider, error) {
-	p := &provider{settings: s, log: log}
-	p.file, _ = backend.(*bolt.Backend)
+	p := &provider{settings: s, log: log, backend: backend}
 	var err error
 	if p.clients, err = recallClients(ctx, backend, issuer); err != nil {
 		return nil, err
@@ -63,7 +61,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 
 // local is what the command line can do with this provider.
 func (p *provider) local() *admin.Local {
-	return &admin.Local{Server: p.server, Accounts: p.people, Backend: p.file, Rotated: p.rotated}
+	return &admin.Local{Server: p.server, Accounts: p.people, Backend: p.backend, Rotated: p.rotated}
 }
 
 // The issuer is remembered in the database, outside of any issuer's records, so

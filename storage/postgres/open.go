@@ -57,6 +57,8 @@ func OpenWith(ctx context.Context, dsn string, o Options) (*Backend, error) {
 		b.log = slog.Default()
 	}
 	b.sql = statementsIn(b.schema)
+	b.presence = presence{lock: lockOf(b.schema, "open"), pids: map[int32]struct{}{}}
+	config.AfterConnect, config.BeforeClose = b.presence.connected, b.presence.closing
 	if b.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("postgres: %s can't be opened: %w", b.place, err)
 	}

@@ -99,6 +99,8 @@ type Backend struct {
 	sql      statements
 	patience time.Duration // longer than any statement may take
 
+	presence presence // what others see of this one
+
 	acquireTimeout time.Duration // how long a call waits for a free connection
 
 	// gate is held for reading by every call and for writing by Close.

@@ -13,7 +13,7 @@ import (
 
 // statements are those that name the schema and stay the same.
 type statements struct {
-	apply, get, sweep, clock string
+	apply, get, sweep, clock, count, space string
 }
 
 // columns of a record r, in the order that scanRecord reads.
@@ -32,6 +32,14 @@ func statementsIn(schema string) statements {
 				WHERE r.namespace = k.namespace AND r.kind = k.kind AND r.id = k.id OFFSET 0) r`),
 		sweep: inSchema(schema, `SELECT {{schema}}.sweep_1($1::bigint, $2::integer)`),
 		clock: inSchema(schema, `SELECT c.at FROM {{schema}}.clock c`),
+		count: inSchema(schema, `SELECT r.namespace, r.kind,
+			count(*) FILTER (WHERE r.expiry IS NULL OR r.expiry > $1::bigint),
+			count(*) FILTER (WHERE r.expiry <= $1::bigint),
+			sum(octet_length(r.id) + octet_length(r.value) + CASE WHEN r.expiry IS NULL THEN 0 ELSE 8 END
+				+ (SELECT coalesce(sum(octet_length(e)), 0) FROM unnest(r.entries) e))::bigint
+			FROM {{schema}}.records r GROUP BY r.namespace, r.kind ORDER BY r.namespace, r.kind`),
+		space: `SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r'`,
 	}
 }
 

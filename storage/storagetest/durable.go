@@ -240,7 +240,7 @@ func checkDurableLastCommit(ctx context.Context, open reopener) error {
 	steps := []time.Time{now.Add(time.Hour), now} // the later of the two is to be remembered
 	for _, at := range steps {
 		err := open.session(func(b storage.Backend) error {
-			if _, ok := b.(storage.ClockWitness); !ok {
+			if _, ok := storage.As[storage.ClockWitness](b); !ok {
 				return errNotOffered
 			}
 			return applyAt(ctx, b, at, put("a", storage.Any(), "v"))
@@ -250,7 +250,7 @@ func checkDurableLastCommit(ctx context.Context, open reopener) error {
 		}
 	}
 	return open.session(func(b storage.Backend) error {
-		witness, ok := b.(storage.ClockWitness)
+		witness, ok := storage.As[storage.ClockWitness](b)
 		if !ok {
 			return errNotOffered
 		}
@@ -266,7 +266,7 @@ func checkDurableSecret(ctx context.Context, open reopener) error {
 	var kept []byte
 	for _, create := range []bool{true, false, true} {
 		err := open.session(func(b storage.Backend) error {
-			keeper, ok := b.(storage.SecretKeeper)
+			keeper, ok := storage.As[storage.SecretKeeper](b)
 			if !ok {
 				return errNotOffered
 			}

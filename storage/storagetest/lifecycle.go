@@ -32,10 +32,10 @@ func checkClosed(ctx context.Context, b storage.Backend) error {
 	_, outcomes["Get"] = b.Get(ctx, key("a"))
 	_, outcomes["List"] = b.List(ctx, storage.Query{Namespace: namespace, Kind: kind, Limit: 1})
 	_, outcomes["Sweep"] = b.Sweep(ctx, now, time.Second)
-	if witness, ok := b.(storage.ClockWitness); ok {
+	if witness, ok := storage.As[storage.ClockWitness](b); ok {
 		_, outcomes["LastCommit"] = witness.LastCommit(ctx)
 	}
-	if keeper, ok := b.(storage.SecretKeeper); ok {
+	if keeper, ok := storage.As[storage.SecretKeeper](b); ok {
 		_, outcomes["Secret"] = keeper.Secret(ctx, false)
 		_, outcomes["Secret with create"] = keeper.Secret(ctx, true)
 	}
@@ -75,7 +75,7 @@ func checkCloseUnderLoad(ctx context.Context, b storage.Backend) error {
 }
 
 func checkLastCommit(ctx context.Context, b storage.Backend) error {
-	witness, ok := b.(storage.ClockWitness)
+	witness, ok := storage.As[storage.ClockWitness](b)
 	if !ok {
 		return errNotOffered
 	}
@@ -110,7 +110,7 @@ func checkLastCommit(ctx context.Context, b storage.Backend) error {
 }
 
 func checkSecret(ctx context.Context, b storage.Backend) error {
-	keeper, ok := b.(storage.SecretKeeper)
+	keeper, ok := storage.As[storage.SecretKeeper](b)
 	if !ok {
 		return errNotOffered
 	}

@@ -10,11 +10,15 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/bolt"
+	"github.com/doorward/doorward/storage/postgres"
 )
 
-// Stats is what the database holds, and what writing it has cost since it was opened.
+// Stats is what the database holds, and what this process has done with it since it was
+// opened.
 type Stats struct {
-	FileBytes    int64           `json:"file_bytes"`
+	Database     string          `json:"database"`   // file or postgres
+	FileBytes    int64           `json:"file_bytes"` // of PostgreSQL: of the tables and their indexes
 	FreeBytes    int64           `json:"free_bytes"` // of the file, used again before it grows
 	FreePages    int             `json:"free_pages"`
 	PendingPages int             `json:"pending_pages"` // free when the reads under way have ended
@@ -23,8 +27,16 @@ type Stats struct {
 	Batches      int             `json:"batches"`
 	Syncs        int             `json:"syncs"`
 	AverageBatch float64         `json:"average_batch"`
+	Connections  int             `json:"connections,omitempty"` // PostgreSQL: open, and calls that waited for one
+	Waits        int             `json:"waits,omitempty"`
 	Kinds        []storage.Tally `json:"kinds"`
 }
+
+// Databases that Stats names.
+const (
+	OnFile     = "file"
+	OnPostgres = "postgres"
+)
 
 // Checked is what a check without a finding has looked at.
 type Checked struct {
@@ -32,33 +44,50 @@ type Checked struct {
 	Opened  int `json:"opened"`  // of this issuer: their seals open
 }
 
-var errNoFile = errors.New("admin: the database is no file of this server; ask its own tools")
+var (
+	errNoFile   = errors.New("admin: the database is no file of this server; ask its own tools")
+	errNoCensus = errors.New("admin: the database is one that can't be counted")
+)
 
 // Stats counts. It reads the whole database.
 func (l *Local) Stats(ctx context.Context) (Stats, error) {
-	if l.Backend == nil {
-		return Stats{}, errNoFile
+	census, ok := storage.As[storage.Census](l.Backend)
+	if !ok {
+		return Stats{}, errNoCensus
 	}
-	kinds, err := l.Backend.Count(ctx, l.Server.Store().Now())
+	kinds, err := census.Count(ctx, l.Server.Store().Now())
 	if err != nil {
 		return Stats{}, err
 	}
-	s := l.Backend.Stats()
+	if b, ok := storage.As[*postgres.Backend](l.Backend); ok {
+		bytes, err := b.Space(ctx)
+		s := b.Stats()
+		return Stats{
+			Database: OnPostgres, FileBytes: bytes, Commits: s.Commits, Batches: s.Commits, AverageBatch: 1,
+			Connections: s.Connections, Waits: s.Waits, Kinds: kinds,
+		}, err
+	}
+	b, ok := storage.As[*bolt.Backend](l.Backend)
+	if !ok {
+		return Stats{Kinds: kinds}, nil
+	}
+	s := b.Stats()
 	return Stats{
-		FileBytes: s.FileBytes, FreeBytes: int64(s.FreePages) * int64(s.PageBytes),
+		Database: OnFile, FileBytes: s.FileBytes, FreeBytes: int64(s.FreePages) * int64(s.PageBytes),
 		FreePages: s.FreePages, PendingPages: s.PendingPages, PageBytes: s.PageBytes,
 		Commits: s.Commits, Batches: s.Batches, Syncs: s.Syncs, AverageBatch: s.AverageBatch(), Kinds: kinds,
 	}, nil
 }
 
-// Check looks at every page and record, and opens every seal of this issuer. The error
-// is storage.ErrDamaged when something is wrong, one finding a line.
+// Check opens every seal of this issuer, and of a file looks at every page and record. The
+// error is storage.ErrDamaged when something is wrong, one finding a line.
 func (l *Local) Check(ctx context.Context) (c Checked, err error) {
-	if l.Backend == nil {
-		return c, errNoFile
-	}
-	c.Records, err = l.Backend.Check(ctx)
-	if err != nil && !errors.Is(err, storage.ErrDamaged) {
+	if b, ok := storage.As[*bolt.Backend](l.Backend); ok {
+		c.Records, err = b.Check(ctx)
+		if err != nil && !errors.Is(err, storage.ErrDamaged) {
+			return c, err
+		}
+	} else if c.Records, err = l.count(ctx); err != nil {
 		return c, err
 	}
 	var sealed error
@@ -66,12 +95,25 @@ func (l *Local) Check(ctx context.Context) (c Checked, err error) {
 	return c, errors.Join(err, sealed)
 }
 
+func (l *Local) count(ctx context.Context) (records int, err error) {
+	census, ok := storage.As[storage.Census](l.Backend)
+	if !ok {
+		return 0, errNoCensus
+	}
+	kinds, err := census.Count(ctx, l.Server.Store().Now())
+	for _, k := range kinds {
+		records += k.Live + k.Expired
+	}
+	return records, err
+}
+
 // Backup writes the database as it is at this moment.
 func (l *Local) Backup(ctx context.Context, w io.Writer) (int64, error) {
-	if l.Backend == nil {
+	file, ok := storage.As[*bolt.Backend](l.Backend)
+	if !ok {
 		return 0, errNoFile
 	}
-	return l.Backend.Backup(ctx, w)
+	return file.Backup(ctx, w)
 }
 
 // Stats counts.

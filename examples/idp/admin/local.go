@@ -8,14 +8,13 @@ import (
 	"github.com/doorward/doorward/examples/idp/accounts"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
-	"github.com/doorward/doorward/storage/bolt"
 )
 
 // Local does what is asked with a server of this process.
 type Local struct {
 	Server   *server.Server
 	Accounts *accounts.Accounts
-	Backend  *bolt.Backend // of the server; nil: its database is not a file, and can't be backed up here
+	Backend  storage.Backend // of the server; nil: its database can't be looked at here
 
 	// Rotated is told the new secret of a client, for who uses it here. Optional.
 	Rotated func(ctx context.Context, id string, secret storage.Secret) error
