@@ -19,6 +19,8 @@ import (
 //go:embed files
 var embedded embed.FS
 
+func shipped() (fs.FS, error) { return fs.Sub(embedded, "files") }
+
 // Set is the pages of one server, parsed and tried. It is safe for concurrent use.
 type Set struct {
 	name   string
@@ -63,7 +65,7 @@ type Config struct {
 // exist, and a message that does not fit its English one. Each page is tried with
 // sample data in every language.
 func New(c Config) (*Set, error) {
-	base, err := fs.Sub(embedded, "files")
+	base, err := shipped()
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}

@@ -3,6 +3,8 @@ package pages
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -100,4 +102,27 @@ func TestAssets(t *testing.T) {
 	if err := s.Render(io.Discard, s.Language(nil, ""), "", Login{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sourcesOf is the text of all files in some folders.
+func sourcesOf(t *testing.T, folders ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, folder := range folders {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join(folder, e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(text)
+		}
+	}
+	return all.String()
 }
