@@ -119,7 +119,7 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 		return
 	}
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
-	page.Scopes, page.Offline = in.pageScopes(r)
+	page.Scopes, page.Offline = in.h.pageScopes(r, in.Scopes)
 	in.h.show(w, r, http.StatusOK, page)
 }
 
@@ -141,10 +141,6 @@ func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
 
 // pageScopes are the scopes in the person's words; offline_access has words of the
 // page's own.
-func (in *Interaction) pageScopes(r *http.Request) (list []pages.Scope, offline bool) {
-	return in.h.pageScopes(r, in.Scopes)
-}
-
 func (h *Handlers) pageScopes(r *http.Request, views []ScopeView) (list []pages.Scope, offline bool) {
 	l := h.words(r)
 	for _, s := range views {

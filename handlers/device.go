@@ -174,7 +174,7 @@ func serveDeviceConsent(w http.ResponseWriter, r *http.Request, in *Interaction)
 		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account(),
 		Address: in.Device.Address, UserAgent: in.Device.UserAgent,
 	}
-	page.Scopes, page.Offline = in.pageScopes(r)
+	page.Scopes, page.Offline = in.h.pageScopes(r, in.Scopes)
 	in.h.show(w, r, http.StatusOK, page)
 }
 

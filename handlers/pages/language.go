@@ -116,6 +116,9 @@ func (l *Language) isolated(v any) string {
 
 // markup is isolated for HTML.
 func (l *Language) markup(v any) string {
+	if m, ok := v.(moment); ok {
+		return timeMarkup(m)
+	}
 	plain := fmt.Sprint(v)
 	text := template.HTMLEscapeString(plain)
 	if l.turns(v, plain) {
