@@ -11,6 +11,7 @@
 //	idp compact                give free pages back, while the server is stopped
 //	idp stats                  what the database holds
 //	idp config check FILE      print all that is wrong with a configuration file
+//	idp doctor URL             walk a deployed server as a client would
 //	idp version
 //
 // Flags win over the environment (DOORWARD_ISSUER, DOORWARD_LISTEN ...), which wins
@@ -70,6 +71,7 @@ type commandLine struct {
 	Compact compactCommand `cmd:"" help:"Give the free pages of the database back, while the server is stopped."`
 	Stats   statsCommand   `cmd:"" help:"Show what the database holds and what writing it cost."`
 	Config_ configCommands `cmd:"" name:"config" help:"Look at a configuration file."`
+	Doctor  doctorCommand  `cmd:"" help:"Walk a deployed server as a client would, and name what a client would choke on."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
