@@ -32,7 +32,7 @@ func AdaptClaims(hook Claims) func(context.Context, *engine.ClaimsRequest) error
 	return func(ctx context.Context, c *engine.ClaimsRequest) error {
 		public := &ClaimsRequest{
 			Subject: c.Subject, ClientID: c.ClientID, Grant: c.Grant, Org: c.Org, GrantType: c.GrantType,
-			Scopes: c.Scopes, Audience: c.Audience,
+			Scopes: c.Scopes, Audience: c.Audience, Asked: c.Asked,
 			User: filled(c.User), IDToken: filled(c.IDToken), UserInfo: filled(c.UserInfo), AccessToken: filled(c.AccessToken),
 		}
 		if err := hook(ctx, public); err != nil {

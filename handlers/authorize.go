@@ -123,7 +123,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	}
 	silent := slices.Contains(a.Prompt, "none")
 	now := h.now()
-	if e := unmet(a, p.Subject, yet(now), now); e != nil || asksForPage(a.Prompt) {
+	if e := h.unmet(a, p.Subject, yet(now), now); e != nil || asksForPage(a.Prompt) {
 		if silent {
 			return h.trySilently(w, r, a, e)
 		}
@@ -150,7 +150,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	case errors.Is(err, errMustAsk):
 		return h.ask(w, r, a, at, stepConsent, p)
 	case errors.Is(err, errSignedOut) && silent:
-		return h.refuseClient(w, r, a, unmet(a, Subject{}, yet(now), now))
+		return h.refuseClient(w, r, a, h.unmet(a, Subject{}, yet(now), now))
 	case errors.Is(err, errSignedOut):
 		return h.ask(w, r, a, at, stepLogin, present{})
 	case err != nil:

@@ -47,7 +47,7 @@ func (h *Handlers) mustAsk(ctx context.Context, a *engine.Authorization, s Subje
 	if err != nil {
 		return false, err
 	}
-	return c.Epoch != epoch || c.Shown != known(a.Client) || !covers(c.Scopes, a.Scopes) || !covers(c.Audience, a.Audience), nil
+	return c.Epoch != epoch || c.Shown != known(a.Client) || !covers(c.Scopes, a.Scopes) || !covers(c.Audience, a.Audience) || !covers(c.Claims, askedClaims(a)), nil
 }
 
 // remember writes what was allowed, added to what was allowed before.
@@ -58,7 +58,7 @@ func (h *Handlers) remember(ctx context.Context, a *engine.Authorization, subjec
 	}
 	now := h.now()
 	c := &storage.Consent{
-		Subject: subject, ClientID: a.Client.ID, Scopes: slices.Clone(scopes), Audience: slices.Clone(a.Audience),
+		Subject: subject, ClientID: a.Client.ID, Scopes: slices.Clone(scopes), Audience: slices.Clone(a.Audience), Claims: askedClaims(a),
 		Shown: known(a.Client), Epoch: epoch, GivenAt: now, ExpiresAt: now.Add(h.config.Lifetimes.Consent),
 	}
 	before, err := h.consents.Get(ctx, h.store.ConsentKey(subject, a.Client.ID))
@@ -71,6 +71,11 @@ func (h *Handlers) remember(ctx context.Context, a *engine.Authorization, subjec
 		for _, s := range before.Scopes {
 			if !slices.Contains(c.Scopes, s) {
 				c.Scopes = append(c.Scopes, s)
+			}
+		}
+		for _, name := range before.Claims {
+			if !slices.Contains(c.Claims, name) {
+				c.Claims = append(c.Claims, name)
 			}
 		}
 	}
@@ -97,7 +102,7 @@ func known(c *storage.Client) string {
 // shown is a digest of what one consent page shows, so that a decision counts only
 // for what was seen.
 func shown(a *engine.Authorization) string {
-	return digest([]string{known(a.Client), a.RedirectURI, strings.Join(a.Scopes, " "), strings.Join(a.Audience, " ")})
+	return digest([]string{known(a.Client), a.RedirectURI, strings.Join(a.Scopes, " "), strings.Join(a.Audience, " "), strings.Join(askedClaims(a), "\n")})
 }
 
 func digest(parts []string) string {
@@ -120,6 +125,7 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 	}
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
 	page.Scopes, page.Offline = in.h.pageScopes(r, in.Scopes)
+	page.Claims = in.pageClaims(r)
 	in.h.show(w, r, http.StatusOK, page)
 }
 
@@ -195,6 +201,9 @@ func viewClient(c *storage.Client, redirectURI string) ClientView {
 	switch u, err := url.Parse(redirectURI); {
 	case err == nil && u.Host != "":
 		v.Host = readable(u.Host, 120)
+		if u.Scheme == "https" || u.Scheme == "http" {
+			v.Origin = u.Scheme + "://" + u.Host
+		}
 	case err == nil && u.Scheme != "":
 		v.Scheme = readable(u.Scheme, 80)
 		v.Host = "this device (" + v.Scheme + ")"

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -19,7 +20,7 @@ var (
 // unmet says what a signed-in person lacks for a request; nil when nothing is
 // lacking. A proof counts as new from since on: the beginning of the interaction,
 // or a time to come where there was none yet. OpenID Connect Core §3.1.2.1, §3.1.2.6
-func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Error {
+func (h *Handlers) unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Error {
 	proved := !s.AuthTime.IsZero() && !s.AuthTime.Before(since.Truncate(time.Second)) // hosts keep seconds
 	missing := func(code, reason, description string) *engine.Error {
 		return &engine.Error{Code: code, Reason: reason, Description: description}
@@ -27,22 +28,33 @@ func unmet(a *engine.Authorization, s Subject, since, now time.Time) *engine.Err
 	switch {
 	case s.ID == "":
 		return missing("login_required", "login_required", "Nobody is signed in.")
-	case a.Hint != nil && a.Hint.Subject != s.ID:
+	case a.Hint != nil && a.Hint.Subject != h.engine.SubjectFor(a.Client, s.ID):
 		return missing("login_required", "hint_mismatch", "Another person is signed in than the one in id_token_hint.")
+	case !a.Asked.IDToken["sub"].Takes(h.engine.SubjectFor(a.Client, s.ID)): // OpenID Connect Core §3.1.2.2
+		return missing("login_required", "sub_mismatch", "Another person is signed in than the sub that the parameter claims asks for.")
 	case slices.Contains(a.Prompt, "login") && !proved:
 		e := missing("login_required", "reauthentication_missing", "The request asks for a new sign-in, and none took place.")
 		e.Setting, e.Detail = "Subject.AuthTime", s.toldAuthTime()
 		return e
 	case a.MaxAge != nil && !proved && (*a.MaxAge == 0 || s.AuthTime.IsZero() || now.Sub(s.AuthTime) > *a.MaxAge):
-		code := "unmet_authentication_requirements"
-		if slices.Contains(a.Prompt, "none") {
-			code = "login_required" // a page would have mended it
-		}
-		e := missing(code, "max_age_exceeded", "The sign-in is older than the max_age of the request.")
+		e := missing(unmetCode(a), "max_age_exceeded", "The sign-in is older than the max_age of the request.")
 		e.Setting, e.Detail = "Subject.AuthTime", s.toldAuthTime()
+		return e
+	case len(a.EssentialACR) > 0 && !slices.Contains(a.EssentialACR, s.ACR): // OpenID Connect Core §5.5.1.1
+		e := missing(unmetCode(a), "acr_unmet", "The sign-in does not have the acr that the request can not do without.")
+		e.Setting, e.Detail = "Subject.ACR", fmt.Sprintf("asked for one of %q, the login said %q", a.EssentialACR, s.ACR)
 		return e
 	}
 	return nil
+}
+
+// unmetCode tells a sign-in that is not good enough: with prompt=none a page would
+// mend it.
+func unmetCode(a *engine.Authorization) string {
+	if slices.Contains(a.Prompt, "none") {
+		return "login_required"
+	}
+	return "unmet_authentication_requirements"
 }
 
 // toldAuthTime is, for the log, what the login said of the time.
@@ -60,7 +72,7 @@ func yet(now time.Time) time.Time { return now.Add(time.Second) }
 // asksForPage says whether the request wants the sign-in page though somebody may
 // be signed in.
 func asksForPage(prompt []string) bool {
-	return slices.Contains(prompt, "select_account")
+	return slices.Contains(prompt, "select_account") || slices.Contains(prompt, "create")
 }
 
 // move changes an interaction in the unit of work of ctx, if it still stands at
@@ -96,7 +108,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 		e.Setting = "Login"
 		return h.close(r, in, e)
 	}
-	if e := unmet(in.a, s, in.record.CreatedAt, now); e != nil {
+	if e := h.unmet(in.a, s, in.record.CreatedAt, now); e != nil {
 		return h.close(r, in, e)
 	}
 	var result outcome
@@ -146,7 +158,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 	if err := s.judge(now); err != nil {
 		return nil, failed("subject_invalid", err)
 	}
-	if e := unmet(in.a, s, yet(now), now); e != nil {
+	if e := h.unmet(in.a, s, yet(now), now); e != nil {
 		return nil, e
 	}
 	var o outcome

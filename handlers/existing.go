@@ -18,11 +18,17 @@ type ExistingSession struct {
 
 	// LoginURL is the login page, a path or a URL. It is given in the query where
 	// to come back to, as a path when it stands on the issuer's origin and as a URL
-	// otherwise, and a login_hint where the client sent one. Required.
+	// otherwise, and what the client sent of login_hint, ui_locales and acr_values. For
+	// somebody who is signed in already it also has prompt=login when they must prove it
+	// again, and prompt=select_account when they may be somebody else. Required.
 	LoginURL string
 
 	// ReturnParam names that query parameter. Empty: return_to.
 	ReturnParam string
+
+	// SignUpURL is the page where people open an account, given the same query.
+	// Empty: prompt=create is refused. Initiating User Registration §4
+	SignUpURL string
 
 	// SignOut ends the host's session, by taking its cookie away from w. What
 	// else it writes is discarded. nil: there is no sign-out endpoint.
@@ -60,16 +66,23 @@ func (s ExistingSession) ServeLogin(w http.ResponseWriter, r *http.Request, in *
 		return
 	}
 	in.done = true
-	redirect(w, s.page(in))
+	redirect(w, s.page(in, person))
+}
+
+// ServeSignUp sends the person to the page where accounts are opened, and goes on when
+// they are back.
+func (s ExistingSession) ServeSignUp(w http.ResponseWriter, r *http.Request, in *Interaction) {
+	s.LoginURL = s.SignUpURL
+	s.ServeLogin(w, r, in)
 }
 
 // satisfied says whether a person needs no further sign-in.
 func (in *Interaction) satisfied(s Subject) bool {
-	return in.record != nil && !asksForPage(in.Prompt) && unmet(in.a, s, in.record.CreatedAt, in.h.now()) == nil
+	return in.record != nil && !asksForPage(in.Prompt) && in.h.unmet(in.a, s, in.record.CreatedAt, in.h.now()) == nil
 }
 
-// page is the URL of the login page for an interaction.
-func (s ExistingSession) page(in *Interaction) string {
+// page is the URL of the login page for an interaction of somebody who may be signed in.
+func (s ExistingSession) page(in *Interaction, person Subject) string {
 	param := s.ReturnParam
 	if param == "" {
 		param = "return_to"
@@ -83,6 +96,19 @@ func (s ExistingSession) page(in *Interaction) string {
 	query := url.Values{param: {back}}
 	if in.LoginHint != "" {
 		query.Set("login_hint", in.LoginHint)
+	}
+	if len(in.UILocales) > 0 {
+		query.Set("ui_locales", strings.Join(in.UILocales, " "))
+	}
+	if wanted := slices.Concat(in.EssentialACR, in.ACRValues); len(wanted) > 0 {
+		query.Set("acr_values", strings.Join(wanted, " "))
+	}
+	switch {
+	case slices.Contains(in.Prompt, "create"):
+	case slices.Contains(in.Prompt, "select_account"):
+		query.Set("prompt", "select_account")
+	case person.ID != "": // or they would be back at once, as they are
+		query.Set("prompt", "login")
 	}
 	separator := "?"
 	if strings.Contains(s.LoginURL, "?") {

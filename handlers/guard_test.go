@@ -111,7 +111,7 @@ func TestMetadataTellsWhatIsMounted(t *testing.T) {
 			t.Errorf("%s is told and not mounted", absent)
 		}
 	}
-	for _, printed := range []string{"request_uri_parameter_supported", "claims_parameter_supported", "require_request_uri_registration"} {
+	for _, printed := range []string{"request_uri_parameter_supported", "require_request_uri_registration"} {
 		if v, ok := doc[printed].(bool); !ok || v {
 			t.Errorf("%s is %v; left out it would mean something else", printed, doc[printed])
 		}

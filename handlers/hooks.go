@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/doorward/doorward/storage"
 )
 
 // Login signs a person in. ServeLogin is called for GET (show a page) and POST
@@ -17,6 +19,23 @@ import (
 // A Login that is also a SessionSource lets the host's session be the truth.
 type Login interface {
 	ServeLogin(w http.ResponseWriter, r *http.Request, in *Interaction)
+}
+
+// SignUp is implemented by a Login that takes in new people too. The server then
+// accepts prompt=create and announces it, and calls ServeSignUp in place of ServeLogin
+// for a request that has it; all else is as there. Whoever has an account already may
+// be let in all the same. Initiating User Registration via OpenID Connect 1.0 §4
+type SignUp interface {
+	ServeSignUp(w http.ResponseWriter, r *http.Request, in *Interaction)
+}
+
+// TakesSignUps says whether a Login is a SignUp that works.
+func TakesSignUps(login Login) bool {
+	if s, ok := login.(ExistingSession); ok {
+		return s.SignUpURL != ""
+	}
+	_, ok := login.(SignUp)
+	return ok
 }
 
 // LoginFunc is a function that is a Login.
@@ -57,7 +76,8 @@ func (f ConsentFunc) ServeConsent(w http.ResponseWriter, r *http.Request, in *In
 type Claims func(ctx context.Context, c *ClaimsRequest) error
 
 // ClaimsRequest is what a Claims hook reads and fills. The maps are never nil.
-// Names that the protocol owns (iss, sub, aud, exp, nonce ...) are refused.
+// A hook that sets a name which the protocol owns (iss, sub, aud, exp, nonce, acr ...)
+// fails the request with server_error, and the log names it.
 type ClaimsRequest struct {
 	Subject   string
 	ClientID  string
@@ -66,6 +86,12 @@ type ClaimsRequest struct {
 	GrantType string // empty at userinfo
 	Scopes    []string
 	Audience  []string
+
+	// Asked are the claims that the client asked for one by one and that the person
+	// was shown. Each that is found in User is told where it was asked for, whatever
+	// the scopes; one that is asked for with a value, only when it has that. No other
+	// answer is owed: also an essential claim may be left out. OpenID Connect Core §5.5
+	Asked storage.AskedClaims
 
 	// User takes what is known of the person. The standard claims are released
 	// where the granted scopes ask for them (OpenID Connect Core §5.4), other

@@ -46,7 +46,7 @@ func TestOwnLogin(t *testing.T) {
 
 	place := b.get(w.authorize("notes", "scope", "openid notes", "login_hint", "a@b.example", "acr_values", "gold", "max_age", "60", "ui_locales", "de en", "display", "page")).to(t)
 	b.get(place).shows(t, http.StatusOK, place+"?step=login")
-	want := ClientView{ID: "notes", Name: "Notes", Host: "notes.example"}
+	want := ClientView{ID: "notes", Name: "Notes", Host: "notes.example", Origin: "https://notes.example"}
 	if d := cmp.Diff(want, seen.Client); d != "" {
 		t.Errorf("the hook sees another client:\n%s", d)
 	}
@@ -166,7 +166,7 @@ func TestWhereALoginPageSendsBack(t *testing.T) {
 		w.url + "/login":             w.url + "/login?login_hint=a%26b&return_to=%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
 		"https://www.example.com/in": "https://www.example.com/in?login_hint=a%26b&return_to=" + url.QueryEscape(w.url) + "%2Foauth%2Finteraction%2Fx%3Ffrom%3Dlogin",
 	} {
-		if got := (ExistingSession{LoginURL: page}).page(in); got != want {
+		if got := (ExistingSession{LoginURL: page}).page(in, Subject{}); got != want {
 			t.Errorf("%s leads to\n%s, want\n%s", page, got, want)
 		}
 	}

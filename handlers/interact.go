@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/doorward/doorward/handlers/pages"
@@ -125,7 +126,7 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			}
 			in.Subject = p.Subject
 		}
-		h.config.Login.ServeLogin(w, r, in)
+		h.login(in)(w, r, in)
 	} else {
 		same, e := h.samePerson(r, in)
 		if e != nil {
@@ -135,12 +136,24 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			redirect(w, h.path("interaction/"+at.id))
 			return nil
 		}
+		if in.Granted, e = h.granted(r.Context(), in.a, in.Subject.ID); e != nil {
+			return e
+		}
 		h.consentFor(in).ServeConsent(w, r, in)
 	}
 	if out, ok := w.(*response); ok && !in.done && !out.written() {
 		return failed("hook_silent", errors.New("handlers: the hook wrote no page and completed nothing"))
 	}
 	return nil
+}
+
+// login is the hook whose turn it is for who is not signed in: the one for new people,
+// where the client sent one. Initiating User Registration §4
+func (h *Handlers) login(in *Interaction) LoginFunc {
+	if newcomers, ok := h.config.Login.(SignUp); ok && slices.Contains(in.Prompt, "create") {
+		return newcomers.ServeSignUp
+	}
+	return h.config.Login.ServeLogin
 }
 
 // samePerson sets an interaction back to its beginning when who signed in is not

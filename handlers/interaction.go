@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
 )
 
 // Interaction is an authorize request while a person is busy with it. A Login or
@@ -20,15 +21,21 @@ type Interaction struct {
 	Scopes   []ScopeView // what is asked for
 	Audience []string
 
-	// What the client asked of the sign-in. Prompt, MaxAge and Hint are checked
-	// when it is completed. OpenID Connect Core §3.1.2.1
-	Prompt    []string
-	MaxAge    *time.Duration // nil: not asked; 0: now
-	ACRValues []string       // a wish; what was met is told by Subject.ACR
-	LoginHint string
-	UILocales []string
-	Display   string
-	Hint      *HintView // of id_token_hint, nil without one
+	// What the client asked of the sign-in. Prompt, MaxAge, EssentialACR, Hint and a
+	// sub in Claims are checked when it is completed. OpenID Connect Core §3.1.2.1
+	Prompt       []string       // none, login, consent, select_account, create
+	MaxAge       *time.Duration // nil: not asked; 0: now
+	ACRValues    []string       // a wish, the most wanted first; what was met is told by Subject.ACR
+	EssentialACR []string       // Subject.ACR must be one of these; empty: any. OpenID Connect Core §5.5.1.1
+	LoginHint    string
+	UILocales    []string
+	Display      string
+	Hint         *HintView           // of id_token_hint, nil without one
+	Claims       storage.AskedClaims // by the parameter claims. OpenID Connect Core §5.5
+
+	// Granted is what the person allowed the client before and what still stands, at
+	// consent; nil when there is nothing. What is asked for beyond it is new to them.
+	Granted *GrantedView
 
 	// Device is where the request of a device came from, nil for an authorize
 	// request. Nothing goes back to the client then, and the consent page is the
@@ -60,6 +67,7 @@ type ClientView struct {
 	LogoURI    string
 	Host       string // where the answer goes: a host, "this device (scheme)", "another device"
 	Scheme     string // private-use, where the answer goes by one
+	Origin     string // the same for a program: "https://app.example.com"; empty where it is no web page
 	Local      bool   // the answer goes to a program on the person's device
 	FirstParty bool
 }
@@ -72,8 +80,57 @@ type ScopeView struct {
 
 // HintView is who the client thinks is signed in.
 type HintView struct {
-	Subject   string
+	Subject   string // as the client was told it; of a client with pairwise subjects, no Subject.ID
 	SessionID string
+
+	names func(subjectID string) bool
+}
+
+// Names says whether the hint is about this person, by Subject.ID.
+func (v *HintView) Names(subjectID string) bool { return v.names(subjectID) }
+
+// GrantedView is what a person allowed a client before.
+type GrantedView struct {
+	Scopes   []string
+	Audience []string
+	Claims   []string // asked for one by one
+	At       time.Time
+}
+
+// Requirement is what an interaction can't end without, as the client is told it.
+type Requirement string
+
+// Requirements. OpenID Connect Core §3.1.2.6, OpenID Connect Core Error Code
+// unmet_authentication_requirements 1.0
+const (
+	LoginRequired            Requirement = "login_required"
+	InteractionRequired      Requirement = "interaction_required"
+	ConsentRequired          Requirement = "consent_required"
+	AccountSelectionRequired Requirement = "account_selection_required"
+	// UnmetAuthentication says that the person can't sign in as strongly as was asked.
+	UnmetAuthentication Requirement = "unmet_authentication_requirements"
+)
+
+// Require ends the interaction because something is needed that can't be had here: the
+// client is told what. With prompt=none it is how a Login says that a page would help;
+// without, that no page does. Any other value is told as interaction_required.
+func (in *Interaction) Require(w http.ResponseWriter, r *http.Request, what Requirement) {
+	r, ok := in.enter(w, r)
+	if !ok {
+		return
+	}
+	switch what {
+	case LoginRequired, ConsentRequired, AccountSelectionRequired, UnmetAuthentication:
+	default:
+		what = InteractionRequired
+	}
+	e := &engine.Error{Code: string(what), Reason: string(what), Description: "The sign-in needs something that this request does not allow or that can not be had."}
+	if in.record == nil {
+		in.silentError = e
+		return
+	}
+	o, failed := in.h.close(r, in, e)
+	in.answer(w, r, o, failed)
 }
 
 // Interactive says whether a page may be shown. With prompt=none it may not.
@@ -83,8 +140,8 @@ func (in *Interaction) Interactive() bool { return in.interactive }
 // comes back. It works only in the browser that began it.
 func (in *Interaction) URL() string { return in.h.origin + in.h.path("interaction/"+in.ID) }
 
-// Accept completes the login with who the person is. It checks what the client
-// asked for (prompt, max_age, id_token_hint) and refuses when it is not met,
+// Accept completes the login with who the person is. It checks what the client asked
+// for (prompt, max_age, acr, id_token_hint, sub) and refuses when it is not met,
 // creates the session where the host keeps none, and sends the browser on: to the
 // consent page or to the client. All of it is one commit. A second Accept of the
 // same form gets the same answer.
@@ -223,15 +280,17 @@ func (h *Handlers) view(a *engine.Authorization, rec *record, id, secret string)
 	in := &Interaction{
 		ID: id, Client: viewClient(a.Client, a.RedirectURI), Scopes: h.viewScopes(a.Scopes), Audience: a.Audience,
 		Prompt: a.Prompt, MaxAge: a.MaxAge, ACRValues: a.ACRValues, LoginHint: a.LoginHint,
-		UILocales: a.UILocales, Display: a.Display,
+		UILocales: a.UILocales, Display: a.Display, EssentialACR: a.EssentialACR, Claims: a.Asked.Clone(),
 		h: h, a: a, record: rec, secret: secret, interactive: rec != nil,
 	}
 	if a.Hint != nil {
-		in.Hint = &HintView{Subject: a.Hint.Subject, SessionID: a.Hint.SessionID}
+		in.Hint = &HintView{Subject: a.Hint.Subject, SessionID: a.Hint.SessionID, names: func(id string) bool {
+			return h.engine.SubjectFor(a.Client, id) == a.Hint.Subject
+		}}
 	}
 	if a.Device != nil {
 		in.Device = &DeviceView{Address: a.Device.Address, UserAgent: a.Device.Agent}
-		in.Client.Host, in.Client.Local = "another device", false
+		in.Client.Host, in.Client.Origin, in.Client.Local = "another device", "", false
 	}
 	if rec != nil && rec.Account != "" {
 		in.Client.Host, in.Client.Local = strings.TrimPrefix(strings.TrimPrefix(h.origin, "https://"), "http://"), false

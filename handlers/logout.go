@@ -69,7 +69,7 @@ func (h *Handlers) signOut(w http.ResponseWriter, r *http.Request, params url.Va
 		h.dropSession(w, r)
 		h.farewell(w, r, f, pages.SignedOut{})
 		return nil
-	case f.speaksOf(p):
+	case f.speaksOf(h.toldTo(f.client, p)):
 		return h.endLogout(w, r, at, p, f, true)
 	case at == nil:
 		rec, id, secret := h.newLogout(params)
@@ -166,6 +166,14 @@ func withState(uri, state string) string {
 	}
 	u.RawQuery += "state=" + url.QueryEscape(state)
 	return u.String()
+}
+
+// toldTo is who is present, by the subject that a client is told.
+func (h *Handlers) toldTo(c *storage.Client, p present) present {
+	if c != nil {
+		p.ID = h.engine.SubjectFor(c, p.ID)
+	}
+	return p
 }
 
 // speaksOf says whether the hint is of the session in this browser.

@@ -67,7 +67,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"response_types_supported":                       []string{"code"},
 		"response_modes_supported":                       engine.ResponseModes(),
 		"grant_types_supported":                          offer.Grants,
-		"subject_types_supported":                        []string{"public"},
+		"subject_types_supported":                        []string{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},
 		"dpop_signing_alg_values_supported":              dpop.Algorithms(),
@@ -75,7 +75,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"scopes_supported":                               offer.Scopes,
 		"claims_supported":                               slices.Concat(protocolClaims, offer.Claims),
 		"claim_types_supported":                          []string{"normal"},
-		"claims_parameter_supported":                     false,
+		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    true,
 		"request_object_signing_alg_values_supported":    engine.RequestObjectAlgorithms(),
 		"require_signed_request_object":                  h.config.RequireSigned,
@@ -85,7 +85,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"require_request_uri_registration":               false,
 		"require_pushed_authorization_requests":          h.config.RequirePushed,
 		"authorization_response_iss_parameter_supported": true,
-		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+		"prompt_values_supported":                        h.prompts(),
 		"display_values_supported":                       []string{"page"},
 		"ui_locales_supported":                           h.pages.Languages(),
 		"service_documentation":                          h.config.Issuer + "/errors",
@@ -116,6 +116,15 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		}
 	}
 	return doc
+}
+
+// prompts are the values of prompt that the login can do something with.
+func (h *Handlers) prompts() []string {
+	known := []string{"none", "login", "consent", "select_account"}
+	if TakesSignUps(h.config.Login) {
+		known = append(known, "create")
+	}
+	return known
 }
 
 func (h *Handlers) jwks(w http.ResponseWriter, r *http.Request) *engine.Error {

@@ -147,6 +147,10 @@ func (s *scene) reason(args []string) error {
 	return nil
 }
 
+func (s *scene) log(args []string) (bool, error) {
+	return matches(args[0], s.world.journal.since())
+}
+
 func (s *scene) event(args []string) (bool, error) {
 	if !s.world.seen(args[0]) {
 		return false, errors.New("there was no such event")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 )
@@ -20,7 +21,7 @@ import (
 // TestScripts runs what stands in testdata. The words of a script:
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
-//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10] [devices=on]
+//	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10] [devices=on] [signup=on]
 //	       [resources=URL,URL:jwt,..]  with these, which every client may have tokens for
 //	                           start a provider with the cast of world_test.go
 //	browser NAME               go on in another browser
@@ -48,6 +49,7 @@ import (
 //	body REGEXP                text of the last answer
 //	answer CLIENT [NAME=VALUE].. the last answer went to the client, with these parameters; NAME= is absent
 //	reason NAME                the log names this reason for the last refusal, and no other
+//	log REGEXP                 the log since the last request has this
 //	event TYPE                 such an event was delivered since the last look
 //	jwt TOKEN NAME [VALUE]     a claim of a token that verifies against the published keys
 //	cookie NAME                the browser has a cookie with this in its name
@@ -85,7 +87,7 @@ func TestScripts(t *testing.T) {
 					"authorize": word((*scene).authorize), "form": word((*scene).form), "press": word((*scene).press),
 					"code": word((*scene).code), "exchange": word((*scene).exchange), "refresh": word((*scene).refresh),
 					"status": word((*scene).status), "header": check((*scene).header), "json": check((*scene).json), "body": check((*scene).body),
-					"answer": word((*scene).answer), "reason": word((*scene).reason), "event": check((*scene).event),
+					"answer": word((*scene).answer), "reason": word((*scene).reason), "event": check((*scene).event), "log": check((*scene).log),
 					"jwt": check((*scene).jwt), "cookie": check((*scene).cookie), "set": word((*scene).set), "works": check((*scene).works),
 					"page": word((*scene).page), "explained": word((*scene).explained), "rotate": word((*scene).rotate),
 					"client": word((*scene).client), "alg": word((*scene).alg), "large": word((*scene).large),
@@ -211,6 +213,9 @@ func (s *scene) startServer(args []string) error {
 			c.Limits.Logins = logins
 			if settings.Get("devices") == "on" {
 				withDevices(c)
+			}
+			if login, ok := c.Login.(handlers.PasswordLogin); ok && settings.Get("signup") == "on" {
+				c.Login = newcomers{login}
 			}
 			listResources(c, settings.Get("resources"))
 		},

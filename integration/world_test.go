@@ -96,7 +96,12 @@ func cast() []storage.Client {
 	own.FirstParty, legacy.Insecure.SkipPKCE = true, true
 	pinned.TokenEndpointAuthMethod = "client_secret_basic"
 	strict.RefreshPolicy, until.RefreshPolicy, fixed.RefreshPolicy = storage.RefreshStrict, storage.RefreshUntilUsed, storage.RefreshNone
-	for _, c := range []*storage.Client{&strict, &until, &fixed} {
+	pair, mate, apart := confidential("pair"), confidential("mate"), confidential("apart") // the first two in one sector
+	mate.SectorIdentifierURI, apart.AccessTokenFormat = "https://pair.test/sector.json", storage.AccessTokenJWT
+	for _, c := range []*storage.Client{&pair, &mate, &apart} {
+		c.SubjectType = storage.SubjectPairwise
+	}
+	for _, c := range []*storage.Client{&strict, &until, &fixed, &pair, &mate, &apart} {
 		c.FirstParty = true
 	}
 	public := func(id string, uris ...string) storage.Client {
@@ -105,7 +110,7 @@ func cast() []storage.Client {
 	machine := storage.Client{ID: "machine", Secret: "secret-of-machine-0123456789abcdef", Scope: "notes:read notes:write", DefaultScope: "notes:read"}
 	api := storage.Client{ID: "https://api.test", Secret: "secret-of-api-0123456789abcdef", Scope: "notes:read"}
 	return []storage.Client{
-		web, other, own, legacy, pinned, strict, until, fixed, machine, api,
+		web, other, own, legacy, pinned, strict, until, fixed, pair, mate, apart, machine, api,
 		public("spa", "https://spa.test/cb"),
 		public("cli", "http://127.0.0.1/cb", "http://localhost/cb"),
 		public("app", "test.app:/cb"), public("desk", "http://127.0.0.1/cb"),
@@ -212,8 +217,23 @@ func (w *world) claims(_ context.Context, c *handlers.ClaimsRequest) error {
 	}
 	maps.Copy(c.User, map[string]any{
 		"name": strings.ToUpper(c.Subject[:1]) + c.Subject[1:], "email": c.Subject + "@people.test", "email_verified": true, "team": "blue",
+		"birthdate": "1852-05-04", "phone_number": "+441632960961",
 	})
 	return nil
+}
+
+// newcomers is a Login that takes in new people: whoever asks to is called carol.
+type newcomers struct{ handlers.PasswordLogin }
+
+func (newcomers) ServeSignUp(w http.ResponseWriter, r *http.Request, in *handlers.Interaction) {
+	if !in.Interactive() {
+		return
+	}
+	if r.Method == http.MethodPost {
+		in.Accept(w, r, handlers.Subject{ID: r.PostFormValue("newcomer")})
+		return
+	}
+	_, _ = fmt.Fprintf(w, `<h1>Create your account</h1><form method="post" action="%s"><input name="newcomer" value="carol"></form>`, in.Action)
 }
 
 func (w *world) observe(_ context.Context, e handlers.Event) {
@@ -330,6 +350,13 @@ func (j *journal) turn() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.mark = j.text.Len()
+}
+
+// since returns what was logged since the last turn.
+func (j *journal) since() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return string(j.text.Bytes()[j.mark:])
 }
 
 // reasons returns the reasons of what was refused since the last turn.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/opaque"
+	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -35,15 +36,16 @@ type Clients struct {
 	stored     *storage.Collection[storage.Client]
 	secrets    *engine.ClientSecrets
 	registrar  registrar
+	fetch      *outbound.Client
 	log        *slog.Logger
 }
 
 // openClients takes over the configured clients: their secrets become keyed hashes
 // in memory. An ID that the store has as well is a problem.
-func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, secrets *engine.ClientSecrets, found *problems) (*Clients, error) {
+func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, secrets *engine.ClientSecrets, fetch *outbound.Client, found *problems) (*Clients, error) {
 	c := &Clients{
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
-		secrets: secrets, registrar: r.registrar, log: r.log,
+		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
 	}
 	for i := range r.Clients {
 		client := r.Clients[i].Clone()
@@ -84,7 +86,9 @@ func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error
 // Create registers a client in the store. A confidential client without a Secret
 // or Secrets gets a secret of 256 bits, which is returned this once and stored as
 // a hash; the result is empty for public clients and for a secret of the caller's
-// own. An empty ID is filled in. The error is ErrInvalid with all problems
+// own. An empty ID is filled in. A SectorIdentifierURI is fetched and must list all
+// redirect URIs; one of a client in Config.Clients, whose author is trusted, is not.
+// The error is ErrInvalid with all problems
 // (errors.Join of *Problem), ErrExists, or the store's.
 func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Client, storage.Secret, error) {
 	now := c.store.Now()
@@ -97,6 +101,9 @@ func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Cl
 	}
 	if c.configured[made.ID] != nil {
 		return storage.Client{}, "", fmt.Errorf("%w in Config.Clients: %q; choose another ID", ErrExists, made.ID)
+	}
+	if err := c.checkSector(ctx, made, nil); err != nil {
+		return storage.Client{}, "", err
 	}
 	warnClient(c.log, made)
 	var generated storage.Secret
@@ -238,6 +245,13 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 	if err := c.check(changed); err != nil {
 		return storage.Client{}, err
 	}
+	was, err := c.stored.Get(ctx, client.ID)
+	if err != nil {
+		return storage.Client{}, err
+	}
+	if err := c.checkSector(ctx, changed, was); err != nil {
+		return storage.Client{}, err
+	}
 	warnClient(c.log, changed)
 	brought := changed.Secret != ""
 	if brought {
@@ -245,7 +259,7 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 			return storage.Client{}, err
 		}
 	}
-	err := c.store.Do(ctx, func(ctx context.Context) error {
+	err = c.store.Do(ctx, func(ctx context.Context) error {
 		was, err := c.stored.Get(ctx, client.ID)
 		if err != nil {
 			return err

@@ -105,6 +105,7 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	g.judgeScopes(c, found)
 	judgeRedirects(c, found)
 	judgePresentation(c, found)
+	judgeSubjects(c, found)
 	g.judgeResources(c, found)
 	g.judgeLogout(c, found)
 	g.judgeAlgorithms(c, found)

@@ -63,6 +63,20 @@ func TestClientRules(t *testing.T) {
 		{"assertions for the token endpoint", signing(func(c *storage.Client) { c.Insecure.AssertionForTokenEndpoint = true }), nil},
 		{"pushes its requests", with(func(c *storage.Client) { c.RequirePushedAuthorizationRequests = true }), nil},
 		{"pinned method", with(func(c *storage.Client) { c.TokenEndpointAuthMethod = "client_secret_post" }), nil},
+		{"pairwise", with(func(c *storage.Client) { c.SubjectType = "pairwise" }), nil},
+		{"unknown subject type", with(func(c *storage.Client) { c.SubjectType = "private" }), []string{"subject_type"}},
+		{"pairwise on one host", with(func(c *storage.Client) {
+			c.SubjectType, c.RedirectURIs = "pairwise", []string{cb, "https://app.example.com:8443/cb2"}
+		}), nil},
+		{"pairwise on two hosts", with(func(c *storage.Client) {
+			c.SubjectType, c.RedirectURIs = "pairwise", []string{cb, "https://www.example.com/cb"}
+		}), []string{"sector_identifier_uri"}},
+		{"pairwise on a device", public(func(c *storage.Client) { c.SubjectType = "pairwise" }), []string{"sector_identifier_uri"}},
+		{"pairwise by a scheme", public(func(c *storage.Client) {
+			c.SubjectType, c.RedirectURIs = "pairwise", []string{"com.example.app:/cb"}
+		}), []string{"sector_identifier_uri"}},
+		{"pairwise without redirects", storage.Client{ID: "m", Scope: "notes:read", SubjectType: "pairwise"}, []string{"sector_identifier_uri"}},
+		{"sector without TLS", with(func(c *storage.Client) { c.SectorIdentifierURI = "http://app.example.com/s" }), []string{"sector_identifier_uri"}},
 		{"unknown grant", with(func(c *storage.Client) { c.GrantTypes = []string{"authorization_code", "password"} }), []string{"grant_types[1]"}},
 		{"refresh alone", with(func(c *storage.Client) { c.GrantTypes = []string{"refresh_token"} }), []string{"grant_types"}},
 		{"code without redirect", with(func(c *storage.Client) { c.RedirectURIs, c.GrantTypes = nil, []string{"authorization_code"} }), []string{"redirect_uris"}},

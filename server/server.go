@@ -60,7 +60,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.started = s.store.Now()
 	secrets := engine.NewClientSecrets(s.store, secrethash.NewChecker(0))
-	if s.clients, err = openClients(ctx, resolved, s.store, secrets, found); err != nil {
+	fetch := outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots, Loopback: resolved.site.loopback})
+	if s.clients, err = openClients(ctx, resolved, s.store, secrets, fetch, found); err != nil {
 		return nil, err
 	}
 	if err := found.err(); err != nil {
@@ -69,7 +70,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := s.openKeys(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openEngine(secrets); err != nil {
+	if err := s.openEngine(secrets, fetch); err != nil {
 		return nil, err
 	}
 	if err := s.openHandlers(set); err != nil {
@@ -91,13 +92,13 @@ func (s *Server) openKeys(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
+func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Client) (err error) {
 	c := s.config
 	s.outbox = outbox.New(s.store, s.log)
 	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
 		Client: s.clients.lookup, Secrets: secrets,
-		Fetch:  outbound.New(outbound.Options{Hosts: c.Insecure.FetchHosts, Roots: c.Roots, Loopback: c.site.loopback}),
+		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
 		DPoP: engine.DPoPRules(c.DPoP),
@@ -107,6 +108,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets) (err error) {
 			Session: c.Lifetimes.SessionAbsolute, DeviceCode: c.deviceLife(),
 		},
 		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
+		SignUp:  handlers.TakesSignUps(c.Login),
 		Grants:  handlers.AdaptGrants(c.Grants), Claims: handlers.AdaptClaims(c.Claims), Emit: handlers.AdaptEvents(c.OnEvent),
 		Logger: s.log,
 	})

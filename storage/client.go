@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/json"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,14 @@ type Client struct {
 	AuthorizationSignedResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
 	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
 
+	// SubjectType is public (also when empty), for one sub that all clients are told,
+	// or pairwise, for one that only the clients of the same sector are told. The
+	// sector is the host of SectorIdentifierURI, or the one host of all RedirectURIs
+	// when there is none. Changing it changes the sub of everybody at the next
+	// sign-in. OpenID Connect Core §8.1
+	SubjectType         SubjectType `json:"subject_type,omitempty"`
+	SectorIdentifierURI string      `json:"sector_identifier_uri,omitempty"`
+
 	ClientURI string   `json:"client_uri,omitempty"`
 	LogoURI   string   `json:"logo_uri,omitempty"`
 	PolicyURI string   `json:"policy_uri,omitempty"`
@@ -200,6 +209,15 @@ const (
 	AccessTokenJWT AccessTokenFormat = "jwt"
 )
 
+// SubjectType says whether clients are told the same sub of a person.
+type SubjectType string
+
+// Subject types. OpenID Connect Core §8
+const (
+	SubjectPublic   SubjectType = "public"
+	SubjectPairwise SubjectType = "pairwise"
+)
+
 // TokenEndpointAuthMethods that show no secret. RFC 7591 §2, OpenID Connect Core §9
 const (
 	AuthMethodNone       = "none"              // of a public client
@@ -256,6 +274,24 @@ func (c *Client) Scopes() []string { return strings.Fields(c.Scope) }
 
 // DefaultScopes returns the scopes of a request that names none.
 func (c *Client) DefaultScopes() []string { return strings.Fields(c.DefaultScope) }
+
+// Sector returns the host that the client's pairwise subjects are for, "" when it has
+// none or several. OpenID Connect Core §8.1
+func (c *Client) Sector() string {
+	uris := c.RedirectURIs
+	if c.SectorIdentifierURI != "" {
+		uris = []string{c.SectorIdentifierURI}
+	}
+	sector := ""
+	for i, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil || i > 0 && !strings.EqualFold(u.Hostname(), sector) {
+			return ""
+		}
+		sector = strings.ToLower(u.Hostname())
+	}
+	return sector
+}
 
 // DisplayName is what people are shown: the name, or the ID without one.
 func (c *Client) DisplayName() string {

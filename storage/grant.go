@@ -25,6 +25,13 @@ type Grant struct {
 	Org       string    `json:"org,omitempty"`
 	Nonce     string    `json:"nonce,omitempty"`
 
+	// Asked are the claims that were asked for one by one. OpenID Connect Core §5.5
+	Asked AskedClaims `json:"asked,omitzero"`
+
+	// PairwiseSubject is the subject as the client is told it, empty when that is
+	// Subject. It stays the same for the grant's life. OpenID Connect Core §8.1
+	PairwiseSubject string `json:"pairwise_sub,omitempty"`
+
 	// Stamp is what the grant depends on, as it was when the grant was made.
 	Stamp Stamp `json:"stamp,omitzero"`
 
@@ -90,6 +97,14 @@ type Refresh struct {
 type Confirmation struct {
 	JKT string `json:"jkt,omitempty"`      // thumbprint of the key of its DPoP proofs, RFC 9449 §6
 	X5T string `json:"x5t#S256,omitempty"` // SHA-256 of its certificate in base64url, RFC 8705 §3.1
+}
+
+// Told returns the subject as the client is told it.
+func (g *Grant) Told() string {
+	if g.PairwiseSubject != "" {
+		return g.PairwiseSubject
+	}
+	return g.Subject
 }
 
 // Revoked says whether the grant was revoked.

@@ -44,6 +44,7 @@ type Consent struct {
 	ClientID string   `json:"client_id"`
 	Scopes   []string `json:"scopes"`
 	Audience []string `json:"aud,omitempty"`
+	Claims   []string `json:"claims,omitempty"` // asked for one by one, OpenID Connect Core §5.5
 	// Shown is a digest of the name and redirect hosts that the person saw:
 	// when the client changes them, they are asked again.
 	Shown     string    `json:"shown"`

@@ -39,6 +39,14 @@ type Scope struct {
 	Description string // in words; the name when there are none
 }
 
+// Claim is one thing about the person that is asked for by itself. OpenID Connect
+// Core §5.5
+type Claim struct {
+	Name        string
+	Description string // in words: "See your date of birth"
+	Essential   bool   // the client says that it can't go on well without it
+}
+
 // Login asks for name and password. The form sends username and password.
 type Login struct {
 	Form
@@ -54,7 +62,8 @@ type Consent struct {
 	Client  Client
 	Account string // who is signed in
 	Scopes  []Scope
-	Offline bool // access goes on while the person is away
+	Claims  []Claim // asked for one by one, beside the scopes
+	Offline bool    // access goes on while the person is away
 }
 
 // Error tells that something went wrong.
@@ -226,7 +235,7 @@ func samples() []Page {
 	return []Page{
 		Login{Form: form, Client: client},
 		Login{Form: form, Client: local, Username: "alice", Error: "Please try again.", Reauth: true},
-		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true},
+		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Claims: []Claim{{"birthdate", "See your date of birth", true}}, Offline: true},
 		Consent{Form: form, Client: local, Account: "alice"},
 		Error{Title: "Title", Message: "Message", Advice: "Advice", Problem: "Problem", Detail: "Detail", Help: "https://id.example/errors#x", RequestID: "abc"},
 		Error{Title: "Title", RequestID: "abc"},

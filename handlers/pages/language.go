@@ -60,6 +60,16 @@ func (l *Language) Scope(name, description string) string {
 	return name
 }
 
+// Claim returns the words for a claim that is asked for by itself: those of the host,
+// else those that ship for the claims of OpenID Connect Core §5.1, else its name in a
+// sentence.
+func (l *Language) Claim(name string) string {
+	if key := "claim." + name; name != "other" && l.has(key) {
+		return l.Say(key)
+	}
+	return l.Say("claim.other", "name", name)
+}
+
 func (l *Language) has(key string) bool { _, ok := l.messages[key]; return ok }
 
 // strong is a value that a page sets in bold.

@@ -14,6 +14,9 @@ import (
 type Access struct {
 	Subject, ClientID, SessionID, Grant, Org string
 
+	Told  string              // the subject as the client is told it
+	Asked storage.AskedClaims // one by one, of the grant
+
 	Scopes, Audience    []string
 	IssuedAt, ExpiresAt time.Time
 	Claims              map[string]any
@@ -47,8 +50,12 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 	if err != nil || reason != "" {
 		return nil, orError(err, errAccess(reason).detail("a token of grant %q, client %s", t.Grant, quote(t.ClientID)))
 	}
+	subject, told := t.Subject, t.Subject
+	if t.Grant != "" { // a JWT has what the client is told
+		subject, told = g.Subject, g.Told()
+	}
 	return &Access{
-		Subject: t.Subject, ClientID: t.ClientID, SessionID: g.SessionID, Grant: t.Grant, Org: g.Org,
+		Subject: subject, Told: told, Asked: g.Asked, ClientID: t.ClientID, SessionID: g.SessionID, Grant: t.Grant, Org: g.Org,
 		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
 		Confirmation: t.Confirmation,
 	}, nil

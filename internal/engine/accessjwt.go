@@ -34,7 +34,7 @@ func (e *Engine) signAccess(ctx context.Context, t *storage.AccessToken, g *stor
 	body := make(map[string]any, len(t.Claims)+13)
 	maps.Copy(body, t.Claims)
 	maps.Copy(body, map[string]any{
-		"iss": e.config.Issuer, "sub": t.Subject, "aud": t.Audience[0], "client_id": t.ClientID,
+		"iss": e.config.Issuer, "sub": subjectIn(t, g), "aud": t.Audience[0], "client_id": t.ClientID,
 		"iat": t.IssuedAt.Unix(), "exp": t.ExpiresAt.Unix(), "jti": opaque.NewID(t.IssuedAt),
 	})
 	optional := map[string]string{
@@ -65,7 +65,17 @@ func (e *Engine) signAccess(ctx context.Context, t *storage.AccessToken, g *stor
 		return "", broken("access_token_failed", nil).
 			detail("the JWT has %d bytes, at most %d are useful; let the Claims hook put less into AccessToken", len(token), maxAccessJWT)
 	}
+	e.warnLarge(ctx, "access_token", t.ClientID, token)
 	return token, nil
+}
+
+// subjectIn is who a JWT is about, as its client is told it: the client can read the
+// token as well as the API. OpenID Connect Core §8.1, RFC 9068 §6
+func subjectIn(t *storage.AccessToken, g *storage.Grant) string {
+	if g == nil {
+		return t.Subject
+	}
+	return g.Told()
 }
 
 // accessAlgorithm is ES256, whose signatures are short, where there are keys for it.
@@ -174,6 +184,15 @@ func (e *Engine) revokeJWT(ctx context.Context, c *storage.Client, token string)
 	case !errors.Is(err, storage.ErrNotFound):
 		return err
 	}
-	e.emit(ctx, Event{Type: EventTokenRevoked, ClientID: c.ID, Subject: t.Subject, Grant: t.Grant})
+	subject := t.Subject
+	if t.Grant != "" { // the token has what the client is told
+		switch g, err := e.grants.Get(ctx, t.Grant); {
+		case err == nil:
+			subject = g.Subject
+		case !errors.Is(err, storage.ErrNotFound):
+			return err
+		}
+	}
+	e.emit(ctx, Event{Type: EventTokenRevoked, ClientID: c.ID, Subject: subject, Grant: t.Grant})
 	return e.revoked.Put(ctx, &revokedJWT{ID: t.Key, EndAt: t.ExpiresAt.Add(clockLeeway)})
 }

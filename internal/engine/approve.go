@@ -51,13 +51,13 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if err := e.checkApproval(&ok, fresh.Scopes, fresh.Audience); err != nil {
 		return nil, err
 	}
-	stamp, err := e.stamp(ctx, ok.Subject, ok.SessionID, fresh.Client)
+	now := e.store.Now()
+	g, err := e.newGrant(ctx, &ok, fresh.Client, opaque.NewID(now))
 	if err != nil {
 		return nil, err
 	}
 	form, _ := parameters(a.Params) // checked above
-	now := e.store.Now()
-	g := ok.grant(opaque.NewID(now), fresh.Client.ID, stamp, now)
+	g.Asked = fresh.Asked
 	g.Code = &storage.Code{
 		ExpiresAt: now.Add(e.config.Lifetimes.Code), RedirectURI: fresh.RedirectURI, URISent: form.Has("redirect_uri"),
 		JKT: fresh.DPoPKey,
@@ -77,6 +77,7 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if len(g.Code.Hash) == 0 || g.Code.Challenge == "" && !exemptFromPKCE(fresh.Client) {
 		return nil, broken("internal", nil).detail("fosite made a grant without a code or a challenge")
 	}
+	e.warnState(ctx, fresh, g.Code.Challenge)
 	if err := e.grants.Insert(ctx, g); err != nil {
 		return nil, err
 	}

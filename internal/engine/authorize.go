@@ -36,6 +36,9 @@ type Authorization struct {
 
 	DPoPKey string // the thumbprint of the key that the code is bound to, "" for none. RFC 9449 §10
 
+	Asked        storage.AskedClaims // by the parameter claims
+	EssentialACR []string            // one of these the sign-in must have; empty: any
+
 	Pushed string // the key of the pushed request that it is, "" for any other
 	Object string // the name of the request object that it came as, "" for any other
 
@@ -113,7 +116,8 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 		func() error { return orNil(e.readAccess(a, form)) },
 		func() error { return orNil(checkChallenge(a.Client, form)) },
 		func() error { return orNil(a.readKey(form)) },
-		func() error { return orNil(a.readPerson(form)) },
+		func() error { return orNil(a.readPerson(form, e.prompts())) },
+		func() error { return orNil(a.readClaims(form)) },
 		func() error { return e.readHint(ctx, a, form) },
 	} {
 		if err := check(); err != nil {

@@ -14,6 +14,7 @@ type ClaimsRequest struct {
 	Subject, ClientID, Grant, Org string
 	GrantType                     string // empty at userinfo
 	Scopes, Audience              []string
+	Asked                         storage.AskedClaims // one by one; what is in User of them is released
 
 	User                           map[string]any // released by scope, OpenID Connect Core §5.4
 	IDToken, UserInfo, AccessToken map[string]any // put there whatever the scopes
@@ -43,36 +44,42 @@ func (e *Engine) claims(ctx context.Context, r *ClaimsRequest) (claims, error) {
 		r.Scopes, r.Audience = slices.Clone(r.Scopes), slices.Clone(r.Audience)
 		r.User, r.IDToken = map[string]any{}, map[string]any{}
 		r.UserInfo, r.AccessToken = map[string]any{}, map[string]any{}
-		scopes := slices.Clone(r.Scopes) // the hook may write to its own
+		scopes, asked := slices.Clone(r.Scopes), r.Asked // the hook may write to its own
+		r.Asked = asked.Clone()
 		err := e.guarded(ctx, "claims hook", func() error { return e.config.Claims(e.store.Apart(ctx), r) })
 		if err != nil {
 			return claims{}, hookFailure("claims_failed", err)
 		}
-		released := releasedBy(scopes, e.allowed(ctx, r.User))
-		told := claims{idToken: maps.Clone(released), userInfo: released, accessToken: e.allowed(ctx, r.AccessToken)}
-		maps.Copy(told.idToken, e.allowed(ctx, r.IDToken))
-		maps.Copy(told.userInfo, e.allowed(ctx, r.UserInfo))
+		if err := reserved(r.User, r.IDToken, r.UserInfo, r.AccessToken); err != nil {
+			return claims{}, err
+		}
+		released := releasedBy(scopes, r.User)
+		told := claims{idToken: maps.Clone(released), userInfo: released, accessToken: maps.Clone(r.AccessToken)}
+		maps.Copy(told.idToken, askedOf(asked.IDToken, r.User))
+		maps.Copy(told.userInfo, askedOf(asked.UserInfo, r.User))
+		maps.Copy(told.idToken, r.IDToken)
+		maps.Copy(told.userInfo, r.UserInfo)
 		return told, nil
 	})
 }
 
-// allowed returns the claims of a hook less those whose names the protocol owns: a
-// hook that could set sub or aud could make a token for somebody else.
-func (e *Engine) allowed(ctx context.Context, given map[string]any) map[string]any {
-	kept := make(map[string]any, len(given))
-	var left []string
-	for name, value := range given {
-		if isProtected(name) {
-			left = append(left, name)
-		} else {
-			kept[name] = value
+// reserved refuses claims whose names the protocol owns: a hook that could set sub or
+// aud could make a token for somebody else, and one that believes it did would rely on
+// what no client is told.
+func reserved(given ...map[string]any) error {
+	var names []string
+	for _, claims := range given {
+		for name := range claims {
+			if isProtected(name) {
+				names = append(names, name)
+			}
 		}
 	}
-	if len(left) > 0 {
-		slices.Sort(left)
-		e.log.WarnContext(ctx, "claims that the protocol owns were left out", "names", left)
+	if len(names) == 0 {
+		return nil
 	}
-	return kept
+	slices.Sort(names)
+	return broken("claims_reserved", nil).detail("the Claims hook set names that the protocol owns: %q", slices.Compact(names)).setting("Claims")
 }
 
 // isProtected says that no hook may set a claim of this name, nor one that differs in
@@ -86,7 +93,7 @@ func isProtected(name string) bool {
 func protected() []string {
 	return []string{
 		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash",
-		"s_hash", "sid", "client_id", "scope", "active", "token_type", "username", "cnf", "act", "events", "typ",
+		"s_hash", "sid", "sub_id", "client_id", "scope", "active", "token_type", "username", "cnf", "act", "may_act", "authorization_details", "events", "typ",
 		claimGrant, claimIncarnation,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,11 +34,6 @@ func TestClaims(t *testing.T) {
 		seen = append(seen, *c)
 		c.User["name"], c.User["email"], c.User["role"] = "Alice", "a@example", "admin"
 		c.IDToken["only_id"], c.UserInfo["only_info"], c.AccessToken["only_access"] = 1, 2, 3
-		for _, m := range []map[string]any{c.User, c.IDToken, c.UserInfo, c.AccessToken} {
-			for _, name := range []string{"iss", "sub", "aud", "exp", "iat", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "sid", "jti", "client_id", "scope", "active"} {
-				m[name] = "evil"
-			}
-		}
 		c.Scopes[0] = "email" // its own copy
 		c.Subject = "mallory"
 		return nil
@@ -74,6 +70,48 @@ func TestClaims(t *testing.T) {
 	if s := seen[0]; s.Subject != "alice" || s.ClientID != "spa" || s.Grant == "" || s.Org != "acme" {
 		t.Errorf("the hook saw %+v", s)
 	}
+}
+
+// A name that the protocol owns is the server's to say, in whatever case. RFC 7519 §4.1
+func TestReservedClaims(t *testing.T) {
+	var name string
+	var at func(*engine.ClaimsRequest) map[string]any
+	w, _ := hooked(t, func(_ context.Context, c *engine.ClaimsRequest) error {
+		if name != "" {
+			at(c)[name] = "evil"
+		}
+		return nil
+	})
+	code, tokens := w.approve(request()), w.signIn()
+	a, refusal := w.Access(t.Context(), tokens.AccessToken)
+	w.fine(refusal)
+	for _, at = range []func(*engine.ClaimsRequest) map[string]any{
+		func(c *engine.ClaimsRequest) map[string]any { return c.User },
+		func(c *engine.ClaimsRequest) map[string]any { return c.IDToken },
+		func(c *engine.ClaimsRequest) map[string]any { return c.UserInfo },
+		func(c *engine.ClaimsRequest) map[string]any { return c.AccessToken },
+	} {
+		for _, name = range []string{
+			"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash", "sid", "cnf", "act",
+			"client_id", "scope", "active", "events", "gid", "cin", "Sub", "EXP",
+		} {
+			n := w.commits(func() {
+				_, refusal := w.redeem(spa, code)
+				refused(t, refusal, "server_error", "claims_reserved")
+				if refusal != nil && !strings.Contains(refusal.Detail, name) {
+					t.Errorf("the log does not name %s: %s", name, refusal.Detail)
+				}
+			})
+			_, refusal := w.UserInfo(t.Context(), a)
+			refused(t, refusal, "server_error", "claims_reserved")
+			if n != 0 {
+				t.Errorf("%s: %d commits", name, n)
+			}
+		}
+	}
+	name = ""
+	_, refusal = w.redeem(spa, code)
+	w.fine(refusal)
 }
 
 func TestUserInfoNeedsOpenID(t *testing.T) {

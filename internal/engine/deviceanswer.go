@@ -29,12 +29,11 @@ func (e *Engine) ApproveDevice(ctx context.Context, a *Authorization, ok Approva
 			if err := e.checkApproval(&ok, fresh.Scopes, fresh.Audience); err != nil {
 				return err
 			}
-			stamp, err := e.stamp(ctx, ok.Subject, ok.SessionID, fresh.Client)
+			now := e.store.Now()
+			g, err := e.newGrant(ctx, &ok, fresh.Client, opaque.NewID(now))
 			if err != nil {
 				return err
 			}
-			now := e.store.Now()
-			g := ok.grant(opaque.NewID(now), fresh.Client.ID, stamp, now)
 			d.Grant = g.ID
 			// Who was told to go back to the device must find it signed in, also when
 			// they answered in the last second.

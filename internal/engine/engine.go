@@ -53,6 +53,9 @@ type Config struct {
 	// RequireSigned refuses authorize requests that are not signed. RFC 9101 §10.5
 	RequireSigned bool
 
+	// SignUp accepts prompt=create.
+	SignUp bool
+
 	// Grants are further grant types. Optional.
 	Grants []Grant
 
@@ -118,6 +121,7 @@ type Engine struct {
 
 	devices *storage.Collection[device]
 	polls   polls
+	hourly  hourly
 
 	assertions *storage.Collection[usedAssertion]
 	keySets    *outbound.Cache[jws.Keys]

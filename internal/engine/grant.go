@@ -82,12 +82,11 @@ func (e *Engine) granted(ctx context.Context, c *storage.Client, grantType strin
 	if err := e.checkApproval(&r.Approval, c.Scopes(), e.audiences(c)); err != nil {
 		return nil, err
 	}
-	stamp, err := e.stamp(ctx, r.Subject, r.SessionID, c)
+	now := e.store.Now()
+	g, err := e.newGrant(ctx, &r.Approval, c, opaque.NewID(now))
 	if err != nil {
 		return nil, err
 	}
-	now := e.store.Now()
-	g := r.Approval.grant(opaque.NewID(now), c.ID, stamp, now)
 	g.ExpiresAt = e.endOfGrant(now)
 	i := &issuance{client: c, grant: g, scopes: g.Scopes, audience: g.Audience, extra: r.Extra, event: EventTokenIssued}
 	if r.Refresh && c.MayUse(storage.GrantRefreshToken) {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Hint is what an ID token given as a hint says.
+// Hint is what an ID token given as a hint says. Subject is as its client was told it;
+// SubjectFor makes it comparable.
 type Hint struct {
 	Subject, ClientID, SessionID string
 	IssuedAt, ExpiresAt          time.Time

@@ -18,7 +18,7 @@ func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessTo
 	for name, value := range told.idToken {
 		body[name] = value
 	}
-	body["iss"], body["sub"], body["aud"] = e.config.Issuer, g.Subject, i.client.ID
+	body["iss"], body["sub"], body["aud"] = e.config.Issuer, g.Told(), i.client.ID
 	body["iat"], body["exp"] = now.Unix(), now.Add(e.config.Lifetimes.IDToken).Unix()
 	body["at_hash"] = jws.HalfHash(alg, accessToken)
 	if !g.AuthTime.IsZero() {
@@ -36,5 +36,6 @@ func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessTo
 	if err != nil {
 		return "", broken("id_token_failed", err).detail("the client wants ID tokens by %s", alg).setting("id_token_signed_response_alg")
 	}
+	e.warnLarge(ctx, "id_token", i.client.ID, signed)
 	return signed, nil
 }

@@ -97,7 +97,7 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 		answer = map[string]any{}
 	}
 	maps.Copy(answer, map[string]any{
-		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Subject, "aud": a.Audience,
+		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Told, "aud": a.Audience,
 		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenTypeOf(a.Confirmation),
 	})
 	if a.Confirmation != (storage.Confirmation{}) {
@@ -137,7 +137,7 @@ func (e *Engine) introspectRefresh(ctx context.Context, c *storage.Client, token
 		return nil, nil
 	}
 	answer := map[string]any{
-		"active": true, "scope": strings.Join(g.Scopes, " "), "client_id": g.ClientID, "sub": g.Subject, "aud": g.Audience,
+		"active": true, "scope": strings.Join(g.Scopes, " "), "client_id": g.ClientID, "sub": g.Told(), "aud": g.Audience,
 		"iss": e.config.Issuer, "iat": g.Refresh.IssuedAt.Unix(), "exp": g.Refresh.IdleEnd.Unix(), "token_type": tokenTypeRefresh,
 	}
 	if bound := g.Refresh.Bound; bound != (storage.Confirmation{}) {

@@ -14,7 +14,7 @@ import (
 func TestIntrospection(t *testing.T) {
 	w := newWorld(t, func(c *engine.Config) {
 		c.Claims = func(_ context.Context, r *engine.ClaimsRequest) error {
-			r.AccessToken["tenant"], r.AccessToken["active"] = "acme", false
+			r.AccessToken["tenant"] = "acme"
 			return nil
 		}
 	})

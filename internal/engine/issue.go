@@ -117,7 +117,7 @@ func (i *issuance) subject() string {
 func (i *issuance) claimsRequest() *ClaimsRequest {
 	return &ClaimsRequest{
 		Subject: i.grant.Subject, ClientID: i.client.ID, Grant: i.grant.ID, Org: i.grant.Org,
-		GrantType: i.grantType, Scopes: i.scopes, Audience: i.audience,
+		GrantType: i.grantType, Scopes: i.scopes, Audience: i.audience, Asked: i.grant.Asked,
 	}
 }
 

@@ -13,22 +13,29 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// prompts are the values of prompt that are understood. OpenID Connect Core §3.1.2.1
-func prompts() []string { return []string{"none", "login", "consent", "select_account"} }
+// prompts are the values of prompt that are understood: create only where somebody
+// takes in new people. OpenID Connect Core §3.1.2.1, Initiating User Registration §4
+func (e *Engine) prompts() []string {
+	known := []string{"none", "login", "consent", "select_account"}
+	if e.config.SignUp {
+		known = append(known, "create")
+	}
+	return known
+}
 
 // maxMaxAge bounds max_age to what a time.Duration holds.
 const maxMaxAge = 1 << 33
 
 // readPerson reads what the request wants of the person and their sign-in.
-func (a *Authorization) readPerson(form url.Values) *Error {
+func (a *Authorization) readPerson(form url.Values, prompts []string) *Error {
 	a.Nonce, a.LoginHint, a.Display = form.Get("nonce"), form.Get("login_hint"), form.Get("display")
 	a.ACRValues, a.UILocales = words(form.Get("acr_values")), words(form.Get("ui_locales"))
 	a.Prompt = words(form.Get("prompt"))
 	for _, p := range a.Prompt {
 		switch {
-		case !slices.Contains(prompts(), p):
+		case !slices.Contains(prompts, p):
 			return refuse(codeInvalidRequest, "prompt_unknown",
-				"The prompt "+quote(p)+" is not known: use "+strings.Join(prompts(), ", ")+".")
+				"The prompt "+quote(p)+" is not known: use "+strings.Join(prompts, ", ")+".")
 		case p == "none" && len(a.Prompt) > 1:
 			return refuse(codeInvalidRequest, "prompt_contradictory", "The prompt 'none' can not stand beside others.")
 		}

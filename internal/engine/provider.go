@@ -45,7 +45,7 @@ func newProvider(e *Engine) *fosite.Fosite {
 		OmitRedirectScopeParam: true,
 		EnforcePKCE:            true,
 		JWTScopeClaimKey:       jwt.JWTScopeFieldString,
-		AllowedPromptValues:    prompts(),
+		AllowedPromptValues:    e.prompts(),
 	}}
 	store := grantAdapter{}
 	s.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{

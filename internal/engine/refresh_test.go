@@ -22,7 +22,13 @@ func policyWorld(t *testing.T, p storage.RefreshPolicy) (*world, *engine.TokenRe
 
 func (w *world) mustRefresh(token string) *engine.TokenResponse {
 	w.t.Helper()
-	tokens, refusal := w.refresh(spa, token)
+	return w.mustRefreshBy("spa", token)
+}
+
+// mustRefreshBy is mustRefresh for a public client of another ID.
+func (w *world) mustRefreshBy(id, token string) *engine.TokenResponse {
+	w.t.Helper()
+	tokens, refusal := w.refresh(engine.Credentials{ClientID: id, Method: "none"}, token)
 	w.fine(refusal)
 	return tokens
 }

@@ -13,7 +13,7 @@ func (e *Engine) UserInfo(ctx context.Context, a *Access) (map[string]any, *Erro
 			detail("a token of client %s with %v", quote(a.ClientID), a.Scopes)
 	}
 	told, err := e.claims(ctx, &ClaimsRequest{
-		Subject: a.Subject, ClientID: a.ClientID, Grant: a.Grant, Org: a.Org, Scopes: a.Scopes, Audience: a.Audience,
+		Subject: a.Subject, ClientID: a.ClientID, Grant: a.Grant, Org: a.Org, Scopes: a.Scopes, Audience: a.Audience, Asked: a.Asked,
 	})
 	if refusal := failure(err); refusal != nil {
 		if refusal.Code == codeInvalidGrant { // there is no grant in this request that could be invalid
@@ -25,7 +25,7 @@ func (e *Engine) UserInfo(ctx context.Context, a *Access) (map[string]any, *Erro
 	if body == nil {
 		body = map[string]any{}
 	}
-	body["sub"] = a.Subject
+	body["sub"] = a.Told
 	return body, nil
 }
 

@@ -24,7 +24,6 @@ type clientEntry struct {
 	// that is not so anyway.
 	ResponseTypes   []string `json:"response_types"`
 	ApplicationType string   `json:"application_type"`
-	SubjectType     string   `json:"subject_type"`
 }
 
 func (s *Settings) takeClient(r *reader, at string, node *yaml.Node, beside func(string) string) {
@@ -68,9 +67,6 @@ func readClient(r *reader, at string, node *yaml.Node, beside func(string) strin
 	}
 	if a := e.ApplicationType; !slices.Contains([]string{"", "web", "native"}, a) {
 		add("application_type", quoted(a), "write web or native, or leave the key out")
-	}
-	if t := e.SubjectType; t != "" && t != "public" {
-		add("subject_type", quoted(t), `write "public", or leave the key out`)
 	}
 	return client, len(r.found.List) == before
 }

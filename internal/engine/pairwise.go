@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/doorward/doorward/storage"
+)
+
+// SubjectFor returns the subject as a client is told it: the same for all clients of
+// one sector and another for each sector, so that they can't find out together whom
+// they both know. It is a keyed hash, so nothing is stored for it and it stays the same
+// for as long as the store does. OpenID Connect Core §8.1
+func (e *Engine) SubjectFor(c *storage.Client, subject string) string {
+	if c.SubjectType != storage.SubjectPairwise || subject == "" {
+		return subject
+	}
+	return e.store.Lookup("pairwise subject", c.Sector(), subject)
+}
+
+// newGrant makes the grant of what was approved, and reads what it depends on.
+func (e *Engine) newGrant(ctx context.Context, ok *Approval, c *storage.Client, id string) (*storage.Grant, error) {
+	if err := e.checkNoClient(ctx, ok.Subject); err != nil {
+		return nil, err
+	}
+	stamp, err := e.stamp(ctx, ok.Subject, ok.SessionID, c)
+	if err != nil {
+		return nil, err
+	}
+	g := ok.grant(id, c.ID, stamp, e.store.Now())
+	if told := e.SubjectFor(c, ok.Subject); told != ok.Subject {
+		g.PairwiseSubject = told
+	}
+	return g, nil
+}
+
+// checkNoClient refuses a person whose subject is the client_id of a client. Tokens that
+// a client gets for itself have its client_id as sub, so each would pass for the other
+// where an API looks at the sub alone. RFC 9700 §4.15
+func (e *Engine) checkNoClient(ctx context.Context, subject string) error {
+	switch _, err := e.client(ctx, subject); {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return broken("subject_is_client", nil).
+		detail("the subject %s is the client_id of a registered client", quote(subject)).setting("Subject.ID")
+}
