@@ -218,7 +218,7 @@ func (e *Engine) sendLogout(ctx context.Context, m *outbox.Message) error {
 func (e *Engine) logoutToken(ctx context.Context, c *storage.Client, f farewell) (string, error) {
 	now := e.store.Now()
 	body := map[string]any{
-		"iss": e.config.Issuer, "aud": c.ID, "sub": f.Subject, "jti": opaque.NewID(now),
+		"iss": e.config.Issuer, "aud": c.ID, "sub": e.SubjectFor(c, f.Subject), "jti": opaque.NewID(now),
 		"iat": now.Unix(), "exp": now.Add(logoutTokenLife).Unix(),
 		"events": map[string]any{logoutEvent: struct{}{}},
 	}
