@@ -78,8 +78,7 @@ func TestClaimsParameterRefused(t *testing.T) {
 		if refusal == nil || refusal.Code != "invalid_request" || refusal.Reason != reason || a.RedirectURI == "" {
 			t.Errorf("%.60s: %v, want %s", claims, refusal, reason)
 		}
-		credentials := spa
-		if _, refusal := w.Push(t.Context(), credentials, request("claims", claims, "client_id", "")); refusal == nil || refusal.Reason != reason {
+		if _, refusal := w.Push(t.Context(), engine.PushRequest{Credentials: spa, Form: request("claims", claims, "client_id", "")}); refusal == nil || refusal.Reason != reason {
 			t.Errorf("pushed: %.60s: %v, want %s", claims, refusal, reason)
 		}
 	}
