@@ -143,7 +143,8 @@ func (c *statsCommand) Run(x *call) error {
 			return printKinds(x, s.Kinds)
 		}
 		fmt.Fprintf(x.streams.out, "file     %s, of which %s are free (%d pages of %s)\n", inBytes(s.FileBytes), inBytes(s.FreeBytes), s.FreePages, inBytes(int64(s.PageBytes)))
-		fmt.Fprintf(x.streams.out, "writing  %d commits for %d batches (%.1f each), %d syncs, since it was opened\n\n", s.Commits, s.Batches, s.AverageBatch, s.Syncs)
+		fmt.Fprintf(x.streams.out, "writing  %d commits for %d batches (%.1f each), %d syncs, since it was opened\n", s.Commits, s.Batches, s.AverageBatch, s.Syncs)
+		fmt.Fprintf(x.streams.out, "sweeping %d records in %d commits, the longest held the writer for %.1f ms\n\n", s.Swept, s.Sweeps, s.LongestSweep)
 		return printKinds(x, s.Kinds)
 	})
 }

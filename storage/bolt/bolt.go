@@ -111,6 +111,7 @@ type Backend struct {
 	probeInterval time.Duration
 
 	commits, batches, syncs atomic.Int64
+	sweeps                  sweepCounts
 
 	secrets sync.Mutex
 }
@@ -120,6 +121,11 @@ type Stats struct {
 	Commits int // transactions made durable, those of sweeps included
 	Batches int // calls of Apply that these hold
 	Syncs   int // syncs of the file that these cost
+
+	Sweeps       int           // transactions that deleted what had expired
+	Swept        int           // records that these deleted
+	SweepTime    time.Duration // what these held the writer, without writing out and syncing pages
+	LongestSweep time.Duration // the longest of them
 
 	FreePages    int   // pages that can be used again
 	PendingPages int   // pages that can be when the reads under way have ended
@@ -143,6 +149,10 @@ func (b *Backend) Stats() Stats {
 		Commits:      int(b.commits.Load()),
 		Batches:      int(b.batches.Load()),
 		Syncs:        int(b.syncs.Load()),
+		Sweeps:       int(b.sweeps.count.Load()),
+		Swept:        int(b.sweeps.removed.Load()),
+		SweepTime:    time.Duration(b.sweeps.held.Load()),
+		LongestSweep: time.Duration(b.sweeps.longest.Load()),
 		FreePages:    pages.FreePageN,
 		PendingPages: pages.PendingPageN,
 		PageBytes:    b.pageBytes,

@@ -32,6 +32,7 @@ func (b *Backend) commitCalls(calls []*call) {
 		return
 	}
 	var txid int
+	begin := time.Now()
 	refused := make([]error, len(calls))
 	err := guard(func() error {
 		tx, err := b.begin(true)
@@ -54,7 +55,14 @@ func (b *Backend) commitCalls(calls []*call) {
 		if !w.dirty {
 			return nil
 		}
-		return b.makeDurable(tx, w)
+		if err := b.makeDurable(tx, w); err != nil {
+			return err
+		}
+		if swept := calls[0].sweep; swept != nil {
+			pages := tx.Stats() // those of a transaction that ended stay readable
+			b.sweeps.add(swept.removed, time.Since(begin)-pages.GetWriteTime())
+		}
+		return nil
 	})
 	if err != nil {
 		b.fail(calls, refused, txid, err)

@@ -224,6 +224,10 @@ func TestSweepStopsAtItsBudget(t *testing.T) {
 	if total != records || runs < 2 {
 		t.Errorf("%d runs of %v swept %d of %d records", runs, budget, total, records)
 	}
+	stats := b.Stats()
+	if stats.Sweeps != runs || stats.Swept != records || stats.LongestSweep <= 0 || stats.SweepTime < stats.LongestSweep {
+		t.Errorf("%d runs that swept %d records are counted as %+v", runs, records, stats)
+	}
 }
 
 // Who measured the file before it grew must not take what another measured after that

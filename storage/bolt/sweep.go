@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/doorward/doorward/storage"
@@ -16,6 +17,18 @@ type sweep struct {
 	now     time.Time
 	budget  time.Duration
 	removed int
+}
+
+// sweepCounts is what sweeps did. The leader alone adds to it.
+type sweepCounts struct {
+	count, removed, held, longest atomic.Int64
+}
+
+func (c *sweepCounts) add(removed int, held time.Duration) {
+	c.count.Add(1)
+	c.removed.Add(int64(removed))
+	c.held.Add(int64(held))
+	c.longest.Store(max(c.longest.Load(), int64(held)))
 }
 
 // Sweep implements storage.Backend. It waits for its turn among the writers and

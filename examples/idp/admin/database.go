@@ -29,6 +29,9 @@ type Stats struct {
 	AverageBatch float64         `json:"average_batch"`
 	Connections  int             `json:"connections,omitempty"` // PostgreSQL: open, and calls that waited for one
 	Waits        int             `json:"waits,omitempty"`
+	Sweeps       int             `json:"sweeps,omitempty"` // commits that deleted what had expired
+	Swept        int             `json:"swept,omitempty"`  // records that these deleted
+	LongestSweep float64         `json:"longest_sweep_ms,omitempty"`
 	Kinds        []storage.Tally `json:"kinds"`
 }
 
@@ -76,6 +79,7 @@ func (l *Local) Stats(ctx context.Context) (Stats, error) {
 		Database: OnFile, FileBytes: s.FileBytes, FreeBytes: int64(s.FreePages) * int64(s.PageBytes),
 		FreePages: s.FreePages, PendingPages: s.PendingPages, PageBytes: s.PageBytes,
 		Commits: s.Commits, Batches: s.Batches, Syncs: s.Syncs, AverageBatch: s.AverageBatch(), Kinds: kinds,
+		Sweeps: s.Sweeps, Swept: s.Swept, LongestSweep: float64(s.LongestSweep.Microseconds()) / 1000,
 	}, nil
 }
 
