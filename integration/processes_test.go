@@ -14,13 +14,20 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/doorward/doorward/internal/pgtest"
 	"github.com/doorward/doorward/storage"
 )
 
 // onPostgreSQL has every binary that this test runs keep its state in a new database.
 func onPostgreSQL(t *testing.T) (dsn string) {
 	t.Helper()
-	dsn = databases.Database(t)
+	return onServer(t, &databases)
+}
+
+// onServer is the same in a database of a server that the test chooses.
+func onServer(t *testing.T, server *pgtest.Server) (dsn string) {
+	t.Helper()
+	dsn = server.Database(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"dsn": dsn, "secret": wrapping} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {

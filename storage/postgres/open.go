@@ -113,6 +113,9 @@ func configure(dsn string, o Options) (*pgxpool.Config, error) {
 		"application_name":   "doorward",
 		"statement_timeout":  defaultStatement,
 		"synchronous_commit": "on",
+		// A replica that was stopped in the middle of a migration must not keep the others
+		// from starting for ever.
+		"idle_in_transaction_session_timeout": "1min",
 		// Every statement of ours goes by an index. A plan made while a table was small
 		// would read the whole of it when it is large.
 		"enable_seqscan": "off",

@@ -85,6 +85,9 @@ type Faulty struct {
 // NewFaulty makes a Faulty over a backend, which works until it is armed.
 func NewFaulty(b storage.Backend) *Faulty { return &Faulty{Backend: b} }
 
+// Unwrap implements storage.Decorator.
+func (f *Faulty) Unwrap() storage.Backend { return f.Backend }
+
 // Arm sets the fault to come and begins to count anew. It takes the place of an
 // earlier one; the zero Fault never comes.
 func (f *Faulty) Arm(fault Fault) {
@@ -206,7 +209,7 @@ func (f *Faulty) Sweep(ctx context.Context, now time.Time, budget time.Duration)
 // LastCommit implements storage.ClockWitness. It is never made to fail, and is the
 // zero time when the backend remembers none.
 func (f *Faulty) LastCommit(ctx context.Context) (time.Time, error) {
-	if witness, ok := f.Backend.(storage.ClockWitness); ok {
+	if witness, ok := storage.As[storage.ClockWitness](f.Backend); ok {
 		return witness.LastCommit(ctx)
 	}
 	return time.Time{}, nil
@@ -215,7 +218,7 @@ func (f *Faulty) LastCommit(ctx context.Context) (time.Time, error) {
 // Secret implements storage.SecretKeeper. It is never made to fail, unless the
 // backend keeps no secret.
 func (f *Faulty) Secret(ctx context.Context, create bool) ([]byte, error) {
-	if keeper, ok := f.Backend.(storage.SecretKeeper); ok {
+	if keeper, ok := storage.As[storage.SecretKeeper](f.Backend); ok {
 		return keeper.Secret(ctx, create)
 	}
 	return nil, fmt.Errorf("%w: storagetest: the backend keeps no secret", storage.ErrInvalid)
