@@ -10,6 +10,7 @@ import (
 
 	"github.com/doorward/doorward/examples/idp/settings"
 	"github.com/doorward/doorward/storage/memory"
+	"github.com/doorward/doorward/storage/moving"
 )
 
 type configCommands struct {
@@ -52,7 +53,7 @@ func dryRun(ctx context.Context, s *settings.Settings) error {
 	if port == 0 {
 		port = 8080 // any: the issuer only has to have one
 	}
-	_, err := newProvider(ctx, s, s.IssuerAt(port), memory.New(), slog.New(slog.DiscardHandler))
+	_, err := newProvider(ctx, s, s.IssuerAt(port), moving.New(memory.New()), slog.New(slog.DiscardHandler))
 	return err
 }
 

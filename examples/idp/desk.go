@@ -13,6 +13,7 @@ import (
 	"github.com/doorward/doorward/examples/idp/settings"
 	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/bolt"
+	"github.com/doorward/doorward/storage/moving"
 )
 
 // withAPI does something with the server that runs, or, when none does, with the
@@ -45,10 +46,11 @@ func withAPI(x *call, create bool, do func(ctx context.Context, api admin.API) e
 	// Warnings are of use here; what happened is not news to who asked for it.
 	log := slog.New(slog.NewTextHandler(x.streams.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	// A command that only looks does not compact.
-	backend, err := openStore(x.ctx, s, bolt.Options{Logger: log, CompactAbove: -1})
+	opened, err := openStore(x.ctx, s, bolt.Options{Logger: log, CompactAbove: -1})
 	if err != nil {
 		return err
 	}
+	backend := moving.New(opened)
 	err = func() error {
 		last, err := lastIssuer(x.ctx, backend)
 		if err == nil && last == "" && !create {

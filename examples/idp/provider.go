@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/doorward/doorward/examples/idp/accounts"
 	"github.com/doorward/doorward/examples/idp/admin"
@@ -12,6 +13,7 @@ import (
 	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/moving"
 )
 
 // provider is the server with its people, on an open database.
@@ -21,13 +23,16 @@ type provider struct {
 	server   *server.Server
 	people   *accounts.Accounts
 	demo     *storage.Collection[demoRecord]
-	backend  storage.Backend
+	backend  *moving.Backend
 	clients  clientMemory // those of the configuration file
+
+	moves sync.Mutex
+	place string // of the store, when it has moved since the start
 }
 
 // newProvider puts the server together. The errors are in the names of the
 // configuration file.
-func newProvider(ctx context.Context, s *settings.Settings, issuer string, backend storage.Backend, log *slog.Logger) (*provider, error) {
+func newProvider(ctx context.Context, s *settings.Settings, issuer string, backend *moving.Backend, log *slog.Logger) (*provider, error) {
 	p := &provider{settings: s, log: log, backend: backend}
 	var err error
 	if p.clients, err = recallClients(ctx, backend, issuer); err != nil {
@@ -61,7 +66,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 
 // local is what the command line can do with this provider.
 func (p *provider) local() *admin.Local {
-	return &admin.Local{Server: p.server, Accounts: p.people, Backend: p.backend, Rotated: p.rotated}
+	return &admin.Local{Server: p.server, Accounts: p.people, Backend: p.backend, Rotated: p.rotated, Mover: p.move}
 }
 
 // The issuer is remembered in the database, outside of any issuer's records, so

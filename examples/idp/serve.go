@@ -16,8 +16,8 @@ import (
 
 	"github.com/doorward/doorward/examples/idp/admin"
 	"github.com/doorward/doorward/examples/idp/settings"
-	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/bolt"
+	"github.com/doorward/doorward/storage/moving"
 )
 
 // Limits of one connection, so that slow or greedy ones can't hold the server.
@@ -60,7 +60,7 @@ func newLog(w io.Writer, s *settings.Settings) *slog.Logger {
 type house struct {
 	provider  *provider
 	listeners []net.Listener
-	backend   storage.Backend
+	backend   *moving.Backend
 	tls       *tls.Config // nil: plain HTTP
 	demo      *made       // nil: no demo
 	routes    http.Handler
@@ -98,8 +98,10 @@ func openHouse(ctx context.Context, s *settings.Settings, log *slog.Logger) (_ *
 		note(dryRun(ctx, s))
 	}
 	if len(reasons) == 0 || isFile(s) {
-		h.backend, err = openStore(ctx, s, bolt.Options{Logger: log})
-		note(err)
+		backend, err := openStore(ctx, s, bolt.Options{Logger: log})
+		if note(err); err == nil {
+			h.backend = moving.New(backend)
+		}
 	}
 	if len(reasons) > 0 {
 		return nil, &startError{reasons}

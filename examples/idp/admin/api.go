@@ -15,6 +15,7 @@ import (
 	"github.com/doorward/doorward/examples/idp/accounts"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/moving"
 )
 
 // API is what the command line can do. Errors are those of server.Clients and of
@@ -37,6 +38,7 @@ type API interface {
 	Stats(ctx context.Context) (Stats, error)
 	Check(ctx context.Context) (Checked, error)
 	Backup(ctx context.Context, w io.Writer) (int64, error)
+	Move(ctx context.Context, d Destination) (Moved, error)
 }
 
 // Status says who answers.
@@ -114,6 +116,11 @@ var kinds = []struct {
 	{"configured", server.ErrConfigured, 409},
 	{"declared", accounts.ErrDeclared, 409},
 	{"damaged", storage.ErrDamaged, 500},
+	{"moved", storage.ErrMoved, 409},
+	{"foreign", moving.ErrForeign, 409},
+	{"shared", moving.ErrShared, 409},
+	{"busy", moving.ErrBusy, 409},
+	{"differs", moving.ErrDiffers, 500},
 	{"unavailable", storage.ErrUnavailable, 503},
 }
 
@@ -159,7 +166,7 @@ func Text(err error) string {
 	words := strings.NewReplacer("Config.Scopes", "scopes of the configuration file", "was made with to Secrets", "was made with to store.secret_files", "choose another, or Update that one", "choose another, or remove that one first")
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimSuffix(line, "\n")
-		for _, prefix := range []string{"server: ", "accounts: ", "storage: ", "admin: ", "bolt: ", "postgres: ", "invalid: "} {
+		for _, prefix := range []string{"server: ", "accounts: ", "storage: ", "admin: ", "bolt: ", "postgres: ", "moving: ", "invalid: "} {
 			line = strings.TrimPrefix(line, prefix)
 		}
 		lines = append(lines, words.Replace(line))

@@ -36,6 +36,7 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		"DELETE /clients/{id}": func(r *http.Request) (any, error) {
 			return struct{}{}, api.RemoveClient(r.Context(), named(r, "id"))
 		},
+		"POST /move":  func(r *http.Request) (any, error) { return with(r, api.Move) },
 		"GET /stats":  func(r *http.Request) (any, error) { return api.Stats(r.Context()) },
 		"POST /check": func(r *http.Request) (any, error) { return api.Check(r.Context()) },
 		"GET /users":  func(r *http.Request) (any, error) { return api.Users(r.Context()) },

@@ -18,6 +18,9 @@ type Local struct {
 
 	// Rotated is told the new secret of a client, for who uses it here. Optional.
 	Rotated func(ctx context.Context, id string, secret storage.Secret) error
+
+	// Mover moves the store of the server to another database. Optional.
+	Mover func(ctx context.Context, d Destination) (Moved, error)
 }
 
 var _ API = (*Local)(nil)

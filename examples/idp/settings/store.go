@@ -54,7 +54,9 @@ func (s *Settings) takeStore(p storePlace, found *Problems) {
 	}
 }
 
-// secret reads a file with a secret that wraps the keys of the store.
+// secret reads a file with a secret that wraps the keys of the store. The file may be the
+// key file of a database, whose secret is what its digits stand for; a secret that only
+// looks like one is tried too.
 func (s *Settings) secret(field, path string, found *Problems) {
 	body, err := readBounded(path)
 	body = bytes.TrimSpace(body)
@@ -64,6 +66,11 @@ func (s *Settings) secret(field, path string, found *Problems) {
 	case len(body) < 32:
 		found.add(s.at.line(field), field, strconv.Itoa(len(body))+" bytes in it", "put at least 32 random bytes there, as from: openssl rand -base64 48")
 	default:
+		if key := make([]byte, hex.DecodedLen(len(body))); len(key) == 32 {
+			if _, err := hex.Decode(key, body); err == nil {
+				s.Secrets = append(s.Secrets, key)
+			}
+		}
 		s.Secrets = append(s.Secrets, body)
 	}
 }
