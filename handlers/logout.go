@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -187,6 +188,13 @@ func (f *farewell) speaksOf(p present) bool {
 // endLogout ends the session, or not, closes the interaction where there is one,
 // and says goodbye. All that is ours is one commit.
 func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed, p present, f *farewell, signOut bool) *engine.Error {
+	var frames []pages.Frame
+	if signOut { // while it is known who takes part in the session
+		var err error
+		if frames, err = h.frames(r.Context(), p); err != nil {
+			return storeFailed(err)
+		}
+	}
 	if signOut && h.source != nil {
 		theirs := newResponse()
 		if err := h.source.EndSession(theirs, r); err != nil {
@@ -204,7 +212,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	if signOut || p.nobody() {
 		h.dropSession(w, r)
 	}
-	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !p.nobody()})
+	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !p.nobody(), Frames: frames})
 	return nil
 }
 
@@ -248,9 +256,14 @@ func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request) {
 
 // farewell sends the person back to the client, or shows that they are signed out.
 func (h *Handlers) farewell(w http.ResponseWriter, r *http.Request, f *farewell, page pages.SignedOut) {
-	if f.to != "" && !page.Stayed {
+	switch {
+	case f.to == "" || page.Stayed:
+	case len(page.Frames) == 0:
 		redirect(w, f.to)
 		return
+	default:
+		page.Continue = template.URL(f.to) // registered for the client, and checked then
+		w.Header().Set("Refresh", framesTime+"; url="+f.to)
 	}
 	h.show(w, r, http.StatusOK, page)
 }

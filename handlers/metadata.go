@@ -100,6 +100,9 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		}
 	}
 	doc["backchannel_logout_supported"], doc["backchannel_logout_session_supported"] = true, true
+	if at.Logout != "" {
+		doc["frontchannel_logout_supported"], doc["frontchannel_logout_session_supported"] = true, true
+	}
 	if len(offer.Resources) > 0 {
 		doc["protected_resources"] = offer.Resources // RFC 9728 §4
 	}

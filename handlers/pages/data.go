@@ -96,6 +96,18 @@ type Logout struct {
 // SignedOut tells that the person is signed out.
 type SignedOut struct {
 	Stayed bool // the person chose to stay signed in
+
+	// Frames are pages of clients that sign the person out there when they are shown.
+	// Continue is where the browser goes on to by itself after a moment, empty for
+	// nowhere. OpenID Connect Front-Channel Logout 1.0 §2
+	Frames   []Frame
+	Continue template.URL // registered for the client
+}
+
+// Frame is a page of a client, to be shown in an iframe that nobody sees.
+type Frame struct {
+	URL    string
+	Client string // name
 }
 
 // FormPost sends the answer to the client by a form. OAuth 2.0 Form Post Response Mode
@@ -244,6 +256,8 @@ func samples() []Page {
 		Logout{Form: form, Account: "alice", Client: "Notes"},
 		Logout{Form: form},
 		SignedOut{}, SignedOut{Stayed: true},
+		SignedOut{Frames: []Frame{{"https://notes.example/out?iss=x&sid=y", "Notes"}}, Continue: "https://notes.example/bye"},
+		SignedOut{Frames: []Frame{{"https://notes.example/out", "Notes"}}},
 		FormPost{Client: "Notes", URL: "https://notes.example/cb", Fields: []Field{{"code", "x"}}, Script: "/oauth/assets/submit.js"},
 		Return{Client: "Notes", URL: "com.example.notes:/cb"}, Return{Client: "Notes", URL: "com.example.notes:/cb", Failed: true},
 		Device{Form: form}, Device{Form: form, Code: "WDJB-MJHT", Error: "Please try again."},

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -265,8 +266,13 @@ func (s *Set) Serve(w http.ResponseWriter, status int, l *Language, assets strin
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", Policy)
-	if _, ok := p.(FormPost); ok {
+	switch p := p.(type) {
+	case FormPost:
 		h.Set("Content-Security-Policy", scriptPolicy)
+	case SignedOut:
+		if len(p.Frames) > 0 {
+			h.Set("Content-Security-Policy", Policy+"; frame-src"+origins(p.Frames))
+		}
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Language", l.Tag())
@@ -274,4 +280,25 @@ func (s *Set) Serve(w http.ResponseWriter, status int, l *Language, assets strin
 	w.WriteHeader(status)
 	_, err := out.WriteTo(w)
 	return err
+}
+
+// origins are those of the frames, each after a space. A host that could end the
+// directive and begin another is left out, and its frame stays empty.
+func origins(frames []Frame) string {
+	var list []string
+	for _, f := range frames {
+		u, err := url.Parse(f.URL)
+		if err != nil || u.Host == "" || strings.ContainsFunc(u.Host, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-:[]", r))
+		}) {
+			continue
+		}
+		if origin := " " + u.Scheme + "://" + u.Host; !slices.Contains(list, origin) {
+			list = append(list, origin)
+		}
+	}
+	if len(list) == 0 {
+		return " 'none'"
+	}
+	return strings.Join(list, "")
 }

@@ -1,0 +1,48 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/storage"
+)
+
+const (
+	// framesTime is how many seconds the pages of clients have before the browser goes
+	// on. The frames are lazy, so that one which never loads does not hold that up.
+	framesTime = "3"
+	maxFrames  = 50
+)
+
+// frames are the pages by which the clients of a session sign the person out in this
+// browser. OpenID Connect Front-Channel Logout 1.0 §2, §3
+func (h *Handlers) frames(ctx context.Context, p present) (list []pages.Frame, err error) {
+	found, err := h.engine.Participants(ctx, p.SessionID)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range found {
+		c, err := h.config.Client(ctx, part.ClientID)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.Incarnation != part.Incarnation || c.FrontchannelLogoutURI == "" || len(list) == maxFrames {
+			continue
+		}
+		u, err := url.Parse(c.FrontchannelLogoutURI)
+		if err != nil {
+			continue // it was checked when it was registered
+		}
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += url.Values{"iss": {h.config.Issuer}, "sid": {part.SessionID}}.Encode()
+		list = append(list, pages.Frame{URL: u.String(), Client: readable(c.DisplayName(), 60)})
+	}
+	return list, nil
+}
