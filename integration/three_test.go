@@ -91,6 +91,9 @@ func under(t *testing.T, all []*worker, happens func()) {
 // serve flows in turn, use what works once once, rotate keys under a client that keeps
 // the key set, and bear that one of them is killed or stopped.
 func TestThreeProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three processes take their time; two are looked at all the same")
+	}
 	three := startTrio(t, &databases)
 	t.Run("flows", three.flows)
 	t.Run("races", func(t *testing.T) { roundsOfFew(t, three.site) })
@@ -268,6 +271,9 @@ func (three *trio) killed(t *testing.T) {
 // TestDatabaseRestarts kills the database server itself under load: the replicas answer
 // 503 meanwhile, and serve again by themselves. RFC 9110 §15.6.4
 func TestDatabaseRestarts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three processes take their time; two are looked at all the same")
+	}
 	var own pgtest.Server
 	t.Cleanup(own.Stop)
 	own.Own(t)
