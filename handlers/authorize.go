@@ -22,6 +22,9 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 	if e := h.wrongHost(r); e != nil {
 		return e
 	}
+	if resumed, e := h.resume(w, r, params); e != nil || resumed {
+		return e
+	}
 	a, e := h.engine.CheckAuthorize(r.Context(), params)
 	if a != nil {
 		x.locales = a.UILocales // a pushed request names them where the browser does not see it
@@ -203,7 +206,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 		rec, id, secret := h.newRecord(a.Params, a.Client.ID, next)
 		rec.Device, rec.Locales = claimOf(a), a.UILocales
 		place(rec)
-		return h.begin(w, r, rec, id, secret)
+		return h.beginPushed(w, r, a, rec, id, secret)
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		rec, err := h.records.Get(ctx, at.record.Key)
@@ -228,7 +231,9 @@ func (h *Handlers) trySilently(w http.ResponseWriter, r *http.Request, a *engine
 	}
 	in := h.view(a, nil, "", "")
 	discarded := newResponse()
-	h.config.Login.ServeLogin(discarded, r, in)
+	r, cancel := h.timed(r)
+	defer cancel()
+	h.login(in)(discarded, r, in)
 	switch {
 	case in.silentError != nil:
 		return h.refuseClient(w, r, a, in.silentError)

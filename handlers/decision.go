@@ -240,7 +240,7 @@ func (h *Handlers) close(r *http.Request, in *Interaction, e *engine.Error) (out
 			if rec.Account != "" {
 				return outcome{Place: h.path(rec.Account) + "?" + declined}, nil
 			}
-			return outcome{Answer: h.engine.Refuse(in.a, e)}, nil
+			return outcome{Answer: h.engine.Refuse(in.a, e)}, h.engine.EndPushed(ctx, in.a)
 		})
 		return err
 	})

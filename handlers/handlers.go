@@ -38,6 +38,7 @@ type Config struct {
 	RequireSigned bool // told in the metadata
 
 	Lifetimes   Lifetimes
+	HookTime    time.Duration                  // how long one call of a hook may take; 0: no limit
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes
 	ClientAddr  func(*http.Request) netip.Addr // nil: the peer of the connection
 	Development bool                           // the issuer is on loopback: pages may tell more

@@ -118,6 +118,8 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 	in := h.view(a, at.record, at.id, at.secret)
 	in.decision = at.decision
 	w.Header().Set("Content-Security-Policy", hostPolicy)
+	r, cancel := h.timed(r)
+	defer cancel()
 	if at.record.Step == stepLogin {
 		if h.source == nil {
 			p, err := h.current(r.Context(), r)

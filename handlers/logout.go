@@ -197,7 +197,9 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	if signOut && h.source != nil {
 		theirs := newResponse()
-		if err := h.source.EndSession(theirs, r); err != nil {
+		within, cancel := h.timed(r)
+		defer cancel()
+		if err := h.source.EndSession(theirs, within); err != nil {
 			e := failed("sign_out_failed", err)
 			e.Setting = "Login"
 			return e

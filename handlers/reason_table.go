@@ -220,5 +220,6 @@ var reasons = []reason{
 	{"internal", "server_error", "Something went wrong in the server.", "The log has the error."},
 	{"encode", "server_error", "An answer could not be encoded.", "Look at what the Claims hook returns: it must be JSON."},
 	{"store_unavailable", "temporarily_unavailable", "The store does not answer, is full or is read-only; nothing that was accepted is lost.", "Look at the disk or the database."},
+	{"hook_deadline", "temporarily_unavailable", "A hook of the host took longer than Limits.Hooks.", "The log has its error: look at what the hook waits for."},
 	{"deadline", "temporarily_unavailable", "The request took too long.", "Try again."},
 }

@@ -31,6 +31,12 @@ func storeFailed(cause error) *engine.Error {
 	if known := (*engine.Error)(nil); errors.As(cause, &known) {
 		return known
 	}
+	if errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) {
+		return &engine.Error{
+			Code: "temporarily_unavailable", Reason: "deadline", Status: http.StatusServiceUnavailable,
+			Description: "The request took too long. Try again.", RetryAfter: 2 * time.Second, Cause: cause,
+		}
+	}
 	if !errors.Is(cause, storage.ErrUnavailable) {
 		return failed("internal", cause)
 	}

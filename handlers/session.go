@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/doorward/doorward/internal/opaque"
 	"github.com/doorward/doorward/storage"
@@ -30,6 +33,8 @@ func (p present) nobody() bool { return p.ID == "" }
 // current returns who is signed in. The error is of the store or of the host.
 func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error) {
 	if h.source != nil {
+		r, cancel := h.timed(r)
+		defer cancel()
 		s, err := h.source.CurrentSubject(r)
 		if err != nil {
 			return present{}, fmt.Errorf("%w: the host's session: %w", storage.ErrUnavailable, err)
@@ -181,6 +186,17 @@ func (s Subject) judge(now time.Time) error {
 	for i := range len(s.ID) {
 		if c := s.ID[i]; c < 0x21 || c > 0x7e {
 			return fmt.Errorf("%w: Subject.ID holds byte %#x, only visible ASCII is allowed", errSubject, c)
+		}
+	}
+	for field, text := range map[string]string{
+		"SessionID": s.SessionID, "ACR": s.ACR, "Org": s.Org, "Name": s.Name, "AMR": strings.Join(s.AMR, " "),
+	} {
+		// Tokens, cookies and records are made of them, so they are bounded and are text.
+		switch {
+		case len(text) > 1024:
+			return fmt.Errorf("%w: Subject.%s has %d bytes, at most 1024 are allowed", errSubject, field, len(text))
+		case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+			return fmt.Errorf("%w: Subject.%s holds what is no text", errSubject, field)
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ import (
 // address anew, or posts to where its form goes from anywhere.
 func (s *scene) page(args []string) error {
 	if len(args) < 2 {
-		return errors.New("usage: page keep|show|open|post NAME")
+		return errors.New("usage: page keep|show|same|open|post NAME")
 	}
 	if args[0] == "keep" {
 		s.pages[args[1]] = s.at.last
@@ -31,6 +31,11 @@ func (s *scene) page(args []string) error {
 	switch args[0] {
 	case "show":
 		return s.take(page, nil)
+	case "same":
+		if s.at.last.at.Path != page.at.Path {
+			return fmt.Errorf("this is %s, not %s", s.at.last.at, page.at)
+		}
+		return nil
 	case "open":
 		return s.take(s.at.open(page.at.String()))
 	case "post":

@@ -54,6 +54,7 @@ import (
 //	jwt TOKEN NAME [VALUE]     a claim of a token that verifies against the published keys
 //	cookie NAME                the browser has a cookie with this in its name
 //	page keep|show|open NAME   keep a page, go back to it, open its address anew
+//	page same NAME             the last page has its address
 //	page post NAME [..]        post to its address from anywhere
 //	explained                  the last refusal leads to its entry on the page of errors
 //	rotate                     rotate the signing keys

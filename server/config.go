@@ -197,6 +197,12 @@ type Limits struct {
 	// Logins is how many wrong passwords one account takes in 15 minutes before
 	// further ones are slowed down. 0: 10.
 	Logins int
+
+	// Hooks is how long one call of a hook of yours may take (Login, Consent,
+	// CurrentUser, Claims, a Grant, OnEvent), by the deadline of its context. The
+	// request of one that gives up is answered with 503. A hook that does not look at
+	// its context can't be stopped, but what it then completes is refused. 0: 30 s.
+	Hooks time.Duration
 }
 
 // Insecure weakens the server. Every field that is set is logged at Warn.

@@ -61,6 +61,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		found.add("Limits.Logins", fmt.Sprint(r.Limits.Logins), "write the number of wrong passwords that are taken, or 0 for 10")
 	}
 	r.Limits.Logins = cmp.Or(r.Limits.Logins, 10)
+	bounded("Limits.Hooks", &r.Limits.Hooks, 30*time.Second, 100*time.Millisecond, 10*time.Minute, found)
 	for i, s := range c.Secrets {
 		if len(s) < 32 {
 			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 32 makes them")

@@ -108,8 +108,8 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 			Session: c.Lifetimes.SessionAbsolute, DeviceCode: c.deviceLife(),
 		},
 		Refresh: engine.RefreshRules{Policy: c.Refresh.Policy, Window: c.Refresh.Window, Repeats: refreshRepeats},
-		SignUp:  handlers.TakesSignUps(c.Login),
-		Grants:  handlers.AdaptGrants(c.Grants), Claims: handlers.AdaptClaims(c.Claims), Emit: handlers.AdaptEvents(c.OnEvent),
+		SignUp:  handlers.TakesSignUps(c.Login), HookTime: c.Limits.Hooks,
+		Grants: handlers.AdaptGrants(c.Grants), Claims: handlers.AdaptClaims(c.Claims), Emit: handlers.AdaptEvents(c.OnEvent),
 		Logger: s.log,
 	})
 	if err != nil {
@@ -131,8 +131,8 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		},
-		ClientAddr:  func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
-		LoginLimit:  c.Limits.Logins,
+		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
+		LoginLimit: c.Limits.Logins, HookTime: c.Limits.Hooks,
 		Development: c.site.loopback, Logger: s.log,
 	})
 	if err != nil {

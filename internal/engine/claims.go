@@ -46,7 +46,11 @@ func (e *Engine) claims(ctx context.Context, r *ClaimsRequest) (claims, error) {
 		r.UserInfo, r.AccessToken = map[string]any{}, map[string]any{}
 		scopes, asked := slices.Clone(r.Scopes), r.Asked // the hook may write to its own
 		r.Asked = asked.Clone()
-		err := e.guarded(ctx, "claims hook", func() error { return e.config.Claims(e.store.Apart(ctx), r) })
+		err := e.guarded(ctx, "claims hook", func() error {
+			within, cancel := e.hookTime(e.store.Apart(ctx))
+			defer cancel()
+			return e.config.Claims(within, r)
+		})
 		if err != nil {
 			return claims{}, hookFailure("claims_failed", err)
 		}

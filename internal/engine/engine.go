@@ -53,6 +53,9 @@ type Config struct {
 	// RequireSigned refuses authorize requests that are not signed. RFC 9101 §10.5
 	RequireSigned bool
 
+	// HookTime is how long one call of a hook may take, by its context. 0: no limit
+	HookTime time.Duration
+
 	// SignUp accepts prompt=create.
 	SignUp bool
 

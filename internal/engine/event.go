@@ -33,6 +33,14 @@ const (
 	EventLogoutUntold  = "logout_given_up"
 )
 
+// hookTime bounds how long a hook may take.
+func (e *Engine) hookTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if e.config.HookTime <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, e.config.HookTime)
+}
+
 // emit tells the host what happened, once it is durable. A hook that panics then
 // changes nothing of it.
 func (e *Engine) emit(ctx context.Context, ev Event) {
@@ -43,7 +51,9 @@ func (e *Engine) emit(ctx context.Context, ev Event) {
 	apart := e.store.Apart(ctx)
 	e.store.AfterCommit(ctx, func() {
 		_ = e.guarded(apart, "event hook", func() error { // logged there
-			e.config.Emit(apart, ev)
+			within, cancel := e.hookTime(apart)
+			defer cancel()
+			e.config.Emit(within, ev)
 			return nil
 		})
 	})

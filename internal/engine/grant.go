@@ -62,7 +62,9 @@ func (e *Engine) further(g Grant) decide {
 
 func (e *Engine) exchange(ctx context.Context, g Grant, r *GrantRequest) (result *GrantResult, err error) {
 	err = e.guarded(ctx, "grant "+g.Type, func() error {
-		result, err = g.Exchange(e.store.Apart(ctx), r)
+		within, cancel := e.hookTime(e.store.Apart(ctx))
+		defer cancel()
+		result, err = g.Exchange(within, r)
 		return err
 	})
 	switch {
@@ -108,6 +110,8 @@ func hookFailure(reason string, err error) error {
 			detail("%s", denied.Reason).cause(err)
 	case errors.As(err, &told):
 		return told
+	case errors.Is(err, context.DeadlineExceeded):
+		return refuse(codeUnavailable, "hook_deadline", "The request took too long. Try again.").cause(err).setting("Limits.Hooks")
 	default:
 		return broken(reason, err)
 	}

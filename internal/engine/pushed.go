@@ -236,6 +236,16 @@ func (e *Engine) usePushed(ctx context.Context, a *Authorization) error {
 	return e.pushed.Put(ctx, &pushedRequest{Key: a.Pushed, ClientID: a.Client.ID, UsedAt: now, EndAt: now.Add(usedLife)})
 }
 
+// EndPushed ends the pushed request of an authorization that is answered by an error, in
+// the unit of work of ctx: the person has answered, and the link must not ask again.
+func (e *Engine) EndPushed(ctx context.Context, a *Authorization) error { return e.usePushed(ctx, a) }
+
+// PushedToken returns what a request_uri of ours has after its prefix. RFC 9126 §2.2
+func PushedToken(uri string) (token string, ok bool) {
+	_, ok = opaque.TokenKey(pushedPrefix, uri)
+	return strings.TrimPrefix(uri, pushedPrefix), ok
+}
+
 // mustPush refuses a request that was not pushed where it should have been.
 // RFC 9126 §5, §6
 func (e *Engine) mustPush(a *Authorization, from origin) *Error {
