@@ -39,7 +39,7 @@ func claimOf(a *engine.Authorization) *deviceClaim {
 
 // deviceAuthorization gives a device its codes. RFC 8628 §3.1, §3.2
 func (h *Handlers) deviceAuthorization(w http.ResponseWriter, r *http.Request) *engine.Error {
-	c, form, e := authenticated(r)
+	c, form, e := h.authenticated(r)
 	if e != nil {
 		return e
 	}

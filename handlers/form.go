@@ -144,6 +144,16 @@ func badRequest(reason, description string) *engine.Error {
 	return &engine.Error{Code: "invalid_request", Reason: reason, Status: http.StatusBadRequest, Description: description}
 }
 
+// authenticated is the function authenticated with the certificates that the client has
+// shown in TLS, which prove something of some clients. RFC 8705 §2
+func (h *Handlers) authenticated(r *http.Request) (engine.Credentials, url.Values, *engine.Error) {
+	c, form, e := authenticated(r)
+	if e == nil {
+		c.Certificates, e = h.certificates(r)
+	}
+	return c, form, e
+}
+
 // authenticated reads a form with the credentials of a client and takes these out
 // of it. They come in the header or in the body, in one form only, and name one
 // client. RFC 6749 §2.3

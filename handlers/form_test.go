@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -47,7 +48,7 @@ func TestCredentialsAreRead(t *testing.T) {
 			if e != nil {
 				t.Fatal(e)
 			}
-			if got != c.want {
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("credentials are %+v (secret %q), want %+v", got, string(got.Secret), c.want)
 			}
 			if form.Has("client_secret") || form.Has("client_id") || form.Get("x") != "1" {

@@ -36,6 +36,7 @@ type Config struct {
 
 	RequirePushed bool // told in the metadata
 	RequireSigned bool // told in the metadata
+	MutualTLS     MutualTLS
 
 	Lifetimes   Lifetimes
 	HookTime    time.Duration                  // how long one call of a hook may take; 0: no limit

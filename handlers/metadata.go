@@ -60,7 +60,7 @@ func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error)
 }
 
 func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
-	proven := []string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}
+	proven := append([]string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}, h.config.MutualTLS.Methods...)
 	withNone := append(slices.Clone(proven), storage.AuthMethodNone)
 	doc := map[string]any{
 		"issuer":                                         h.config.Issuer,
@@ -70,6 +70,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"subject_types_supported":                        []string{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},
+		"tls_client_certificate_bound_access_tokens":     h.config.MutualTLS.on(),
 		"dpop_signing_alg_values_supported":              dpop.Algorithms(),
 		"token_endpoint_auth_methods_supported":          withNone,
 		"scopes_supported":                               offer.Scopes,
@@ -103,6 +104,9 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	if at.Logout != "" {
 		doc["frontchannel_logout_supported"], doc["frontchannel_logout_session_supported"] = true, true
 	}
+	if h.config.MutualTLS.Alias != "" {
+		doc["mtls_endpoint_aliases"] = h.aliases(doc)
+	}
 	if len(offer.Resources) > 0 {
 		doc["protected_resources"] = offer.Resources // RFC 9728 §4
 	}
@@ -128,6 +132,20 @@ func (h *Handlers) prompts() []string {
 		known = append(known, "create")
 	}
 	return known
+}
+
+// aliases are the endpoints that take certificates, under their other origin. RFC 8705 §5
+func (h *Handlers) aliases(doc map[string]any) map[string]string {
+	aliases := map[string]string{}
+	for _, name := range []string{
+		"token_endpoint", "revocation_endpoint", "introspection_endpoint", "pushed_authorization_request_endpoint",
+		"device_authorization_endpoint", "userinfo_endpoint",
+	} {
+		if at, ok := doc[name].(string); ok {
+			aliases[name] = h.alias(at)
+		}
+	}
+	return aliases
 }
 
 func (h *Handlers) jwks(w http.ResponseWriter, r *http.Request) *engine.Error {

@@ -13,7 +13,7 @@ func (h *Handlers) PushedRequests(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handlers) push(w http.ResponseWriter, r *http.Request) *engine.Error {
-	c, form, e := authenticated(r)
+	c, form, e := h.authenticated(r)
 	if e != nil {
 		return e
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func (h *Handlers) revoke(w http.ResponseWriter, r *http.Request) *engine.Error {
-	c, form, e := authenticated(r)
+	c, form, e := h.authenticated(r)
 	if e != nil {
 		return e
 	}
@@ -25,7 +25,7 @@ func (h *Handlers) revoke(w http.ResponseWriter, r *http.Request) *engine.Error 
 }
 
 func (h *Handlers) introspect(w http.ResponseWriter, r *http.Request) *engine.Error {
-	c, form, e := authenticated(r)
+	c, form, e := h.authenticated(r)
 	if e != nil {
 		return e
 	}

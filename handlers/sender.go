@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"crypto/x509"
 	"net/http"
 	"strings"
 
@@ -13,7 +14,49 @@ import (
 // the issuer's: whoever relays a request to another server of the same client could
 // choose the Host header. RFC 9449 §4.3
 func (h *Handlers) sender(r *http.Request, place string) engine.Sender {
-	return engine.Sender{Proofs: r.Header.Values(dpop.Header), Method: r.Method, URLs: []string{h.config.Base + "/" + place}}
+	urls := []string{h.config.Base + "/" + place}
+	if alias := h.alias(urls[0]); alias != "" {
+		urls = append(urls, alias)
+	}
+	return engine.Sender{Proofs: r.Header.Values(dpop.Header), Method: r.Method, URLs: urls}
+}
+
+// MutualTLS is what the endpoints know of TLS certificates of clients; the zero value is
+// that none are looked at. RFC 8705
+type MutualTLS struct {
+	Methods []string // by which clients may prove who they are
+
+	// Certificates returns what a request's client has shown, its own certificate first,
+	// nil for none; the error is what a proxy said that can't be read.
+	Certificates func(*http.Request) ([]*x509.Certificate, error)
+
+	Alias string // another origin of the endpoints, "" for none
+}
+
+// on says whether certificates are looked at.
+func (m MutualTLS) on() bool { return m.Certificates != nil }
+
+func (h *Handlers) certificates(r *http.Request) ([]*x509.Certificate, *engine.Error) {
+	if !h.config.MutualTLS.on() {
+		return nil, nil
+	}
+	list, err := h.config.MutualTLS.Certificates(r)
+	if err != nil {
+		e := badRequest("certificate_malformed", "The TLS client certificate that a proxy passed on can not be read.")
+		e.Cause, e.Setting = err, "MutualTLS.Format"
+		return nil, e
+	}
+	return list, nil
+}
+
+// alias returns the URL under which clients with certificates reach an endpoint, "" for
+// none. RFC 8705 §5
+func (h *Handlers) alias(endpoint string) string {
+	path, ok := strings.CutPrefix(endpoint, h.origin)
+	if !ok || h.config.MutualTLS.Alias == "" {
+		return ""
+	}
+	return h.config.MutualTLS.Alias + path
 }
 
 // giveNonce hands out the nonce that the next proof needs. RFC 9449 §8.2

@@ -10,7 +10,7 @@ import (
 )
 
 func (h *Handlers) token(w http.ResponseWriter, r *http.Request) *engine.Error {
-	c, form, e := authenticated(r)
+	c, form, e := h.authenticated(r)
 	if e != nil {
 		return e
 	}

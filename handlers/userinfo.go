@@ -19,7 +19,11 @@ func (h *Handlers) userInfo(w http.ResponseWriter, r *http.Request) *engine.Erro
 	}
 	exchangeOf(r.Context()).clientID = access.ClientID
 	h.allowOrigin(r.Context(), w, r, access.ClientID)
-	nonce, e := h.engine.CheckSender(r.Context(), access, token, scheme, h.sender(r, "userinfo"))
+	from := h.sender(r, "userinfo")
+	if from.Certificates, e = h.certificates(r); e != nil {
+		return e
+	}
+	nonce, e := h.engine.CheckSender(r.Context(), access, token, scheme, from)
 	if e != nil {
 		return e
 	}

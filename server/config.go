@@ -91,6 +91,10 @@ type Config struct {
 	// to it by their RequireSignedRequestObject. RFC 9101 §10.5
 	RequireSigned bool
 
+	// MutualTLS lets clients prove who they are, and bind their tokens, by TLS
+	// certificates. RFC 8705
+	MutualTLS MutualTLS
+
 	// Secrets wrap the keys of the store, the first one being current. Empty: the
 	// store keeps one beside itself, if it can.
 	Secrets [][]byte
@@ -103,7 +107,7 @@ type Config struct {
 	Insecure  Insecure
 
 	// Proxies are the networks whose X-Forwarded-For is believed, for logs and
-	// limits only.
+	// limits only, and the header of MutualTLS, if there is one.
 	Proxies []netip.Prefix
 
 	// Roots are the certificate authorities that are trusted by what the server

@@ -63,8 +63,8 @@ func judgeGrantTypes(devices bool, further []handlers.Grant, found *problems) {
 }
 
 // authMethods are the ways in which a client may prove who it is. RFC 6749 §2.3
-func authMethods() []string {
-	return []string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey, storage.AuthMethodNone}
+func (g *registrar) authMethods() []string {
+	return slices.Concat([]string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}, g.certificates.Methods(), []string{storage.AuthMethodNone})
 }
 
 const (
@@ -85,8 +85,11 @@ type registrar struct {
 	scopes     []string
 	audiences  []string // nil: any
 	algorithms []string // of ID tokens
-	loopback   bool     // the issuer is on loopback, so clients may be too
-	now        func() time.Time
+
+	certificates engine.CertificateRules
+
+	loopback bool // the issuer is on loopback, so clients may be too
+	now      func() time.Time
 }
 
 func (g *registrar) grantNames() []string {
@@ -150,11 +153,20 @@ func hidden(r rune) bool {
 }
 
 func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
-	if m := c.TokenEndpointAuthMethod; m != "" && !slices.Contains(authMethods(), m) {
-		found.add("token_endpoint_auth_method", quoted(m), "write one of %s, or nothing to allow basic and post", strings.Join(authMethods(), ", "))
+	if c.TokenEndpointAuthMethod == storage.AuthMethodTLS && g.certificates.Roots == nil {
+		found.add("token_endpoint_auth_method", quoted(c.TokenEndpointAuthMethod)+", which is off", "set Config.MutualTLS.Accept and Roots, or write another method")
+		return
+	}
+	if c.TokenEndpointAuthMethod == storage.AuthMethodSelfSigned && !g.certificates.Accept {
+		found.add("token_endpoint_auth_method", quoted(c.TokenEndpointAuthMethod)+", which is off", "set Config.MutualTLS.Accept, or write another method")
+		return
+	}
+	if m := c.TokenEndpointAuthMethod; m != "" && !slices.Contains(g.authMethods(), m) {
+		found.add("token_endpoint_auth_method", quoted(m), "write one of %s, or nothing to allow basic and post", strings.Join(g.authMethods(), ", "))
 		return
 	}
 	judgeKeys(c, found)
+	g.judgeCertificate(c, found)
 	if c.Secret != "" {
 		judgeSecret(c, found)
 	}
@@ -175,7 +187,7 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	case c.Public() && live > 0:
 		found.add("client_secret", "a secret of a public client", `leave it out, or write another token_endpoint_auth_method than "none"`)
 	case !c.TakesSecret() && live > 0:
-		found.add("client_secret", "a secret of a client that signs", `leave it out, or write another token_endpoint_auth_method than "private_key_jwt"`)
+		found.add("client_secret", "a secret of a client that has a key", "leave it out, or write another token_endpoint_auth_method than %s", quoted(c.TokenEndpointAuthMethod))
 	case live > maxSecrets:
 		found.add("client_secret", "more secrets than may be valid at the same time", "leave at most %d", maxSecrets)
 	}
@@ -185,7 +197,7 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 	if c.Insecure.SkipPKCE {
 		found.add("insecure.skip_pkce", "true for a public client", "leave it out: without a secret PKCE is all that protects the code")
 	}
-	if c.RefreshPolicy == storage.RefreshNone && !c.DPoPBoundAccessTokens {
+	if c.RefreshPolicy == storage.RefreshNone && !c.DPoPBoundAccessTokens && !c.TLSClientCertificateBoundAccessTokens {
 		found.add("refresh_policy", `"none" for a public client`, `write "window" or "strict", or dpop_bound_access_tokens: a stolen token would never be noticed`)
 	}
 }
@@ -198,6 +210,8 @@ func judgeKeys(c *storage.Client, found *problems) {
 	switch {
 	case len(c.JWKS) > 0 && c.JWKSURI != "":
 		found.add("jwks", "jwks and jwks_uri", "leave one of them out")
+	case c.TokenEndpointAuthMethod == storage.AuthMethodSelfSigned && len(c.JWKS) == 0 && c.JWKSURI == "":
+		found.add("jwks", "nothing", "write the client's certificates as x5c of a JWK Set, or its https URL as jwks_uri: self_signed_tls_client_auth needs them")
 	case signs && len(c.JWKS) == 0 && c.JWKSURI == "":
 		found.add("jwks", "nothing", "write the client's public keys as a JWK Set, or their https URL as jwks_uri: private_key_jwt needs them")
 	case asks && len(c.JWKS) == 0 && c.JWKSURI == "":
@@ -210,7 +224,7 @@ func judgeKeys(c *storage.Client, found *problems) {
 			found.add("jwks", "a very large set", "write at most %d KiB", maxKeySet>>10)
 		case err != nil:
 			found.add("jwks", "a set that can't be used ("+strings.TrimPrefix(err.Error(), "jws: not an acceptable key set: ")+")", "write public keys of 2048 bits or more (RSA), on P-256 (EC) or Ed25519 (OKP)")
-		case keys.Len() == 0:
+		case keys.Len() == 0 && c.TokenEndpointAuthMethod != storage.AuthMethodSelfSigned:
 			found.add("jwks", "no key that verifies a signature", "write one for %s", strings.Join(jws.Verifiable(), ", "))
 		}
 	}

@@ -76,6 +76,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		}
 	}
 	r.Proxies = slices.Clone(c.Proxies)
+	r.resolveMutualTLS(found)
 	for i, h := range c.Insecure.FetchHosts {
 		host, port, err := net.SplitHostPort(h)
 		if _, number := strconv.ParseUint(port, 10, 16); err != nil || host == "" || number != nil {
@@ -87,7 +88,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	}
 	judgeGrantTypes(c.DeviceGrant, c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
-	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, loopback: r.site.loopback, now: now}
+	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, certificates: r.MutualTLS.rules(), loopback: r.site.loopback, now: now}
 	r.resolveClients(found)
 	return r, found
 }

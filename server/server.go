@@ -101,7 +101,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
-		DPoP: engine.DPoPRules(c.DPoP),
+		DPoP: engine.DPoPRules(c.DPoP), Certificates: c.MutualTLS.rules(),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
@@ -133,6 +133,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 		},
 		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
 		LoginLimit: c.Limits.Logins, HookTime: c.Limits.Hooks,
+		MutualTLS:   s.mutualTLS(),
 		Development: c.site.loopback, Logger: s.log,
 	})
 	if err != nil {
@@ -140,6 +141,18 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	}
 	s.mounted, err = s.mountList()
 	return err
+}
+
+// mutualTLS is what the endpoints need to know of client certificates.
+func (s *Server) mutualTLS() handlers.MutualTLS {
+	m := s.config.MutualTLS
+	if !m.Accept {
+		return handlers.MutualTLS{}
+	}
+	found := &certificates{rules: m, proxies: s.config.Proxies, warn: func(r *http.Request) {
+		s.log.WarnContext(r.Context(), "a client certificate in a header was ignored: the peer is not one of Proxies", "header", m.Header, "peer", r.RemoteAddr)
+	}}
+	return handlers.MutualTLS{Methods: m.rules().Methods(), Certificates: found.of, Alias: m.Alias}
 }
 
 // Store returns the store that the server keeps its records in, where a host may

@@ -25,12 +25,27 @@ type Client struct {
 	// "private_key_jwt" wants assertions that are signed by a key of JWKS or
 	// JWKSURI; "client_secret_jwt" wants them signed by HS256 with the client's secret,
 	// which must be kept for that, sealed, where of all others the hash is kept.
-	// RFC 7523 §2.2
+	// RFC 7523 §2.2. "self_signed_tls_client_auth" wants a TLS certificate that stands in
+	// JWKS or JWKSURI as x5c. RFC 8705 §2.2
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
 
 	// TokenEndpointAuthSigningAlg pins the algorithm of those assertions: RS256,
 	// PS256, ES256 or EdDSA for keys, HS256 for a secret. Empty allows each.
 	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
+
+	// With "tls_client_auth" the client shows a TLS certificate that an authority of
+	// Config.MutualTLS has issued, and that says exactly this of its owner: one of a
+	// subject (RFC 4514, as "CN=client.example.com,O=Example"), a DNS name, a URI, an IP
+	// address and an e-mail address. RFC 8705 §2.1.2
+	TLSClientAuthSubjectDN string `json:"tls_client_auth_subject_dn,omitempty"`
+	TLSClientAuthSANDNS    string `json:"tls_client_auth_san_dns,omitempty"`
+	TLSClientAuthSANURI    string `json:"tls_client_auth_san_uri,omitempty"`
+	TLSClientAuthSANIP     string `json:"tls_client_auth_san_ip,omitempty"`
+	TLSClientAuthSANEmail  string `json:"tls_client_auth_san_email,omitempty"`
+
+	// TLSClientCertificateBoundAccessTokens binds every token of the client to the TLS
+	// certificate that it shows when it gets it. RFC 8705 §3.4
+	TLSClientCertificateBoundAccessTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 
 	// JWKS are the client's public keys as a JWK Set; JWKSURI is the https URL
 	// where the client publishes it, from where it is fetched and kept for as long
@@ -223,6 +238,8 @@ const (
 	AuthMethodNone       = "none"              // of a public client
 	AuthMethodPrivateKey = "private_key_jwt"   // of a client with a key of its own
 	AuthMethodSecretJWT  = "client_secret_jwt" // of a client that signs with its secret
+	AuthMethodTLS        = "tls_client_auth"   // of a client with a certificate of an authority, RFC 8705 §2.1
+	AuthMethodSelfSigned = "self_signed_tls_client_auth"
 )
 
 // Grant types, RFC 6749.
@@ -240,7 +257,12 @@ func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == AuthMethodN
 
 // TakesSecret says that the client proves who it is by a secret.
 func (c *Client) TakesSecret() bool {
-	return !c.Public() && c.TokenEndpointAuthMethod != AuthMethodPrivateKey
+	return !c.Public() && !c.TakesCertificate() && c.TokenEndpointAuthMethod != AuthMethodPrivateKey
+}
+
+// TakesCertificate says that the client proves who it is by a TLS certificate.
+func (c *Client) TakesCertificate() bool {
+	return c.TokenEndpointAuthMethod == AuthMethodTLS || c.TokenEndpointAuthMethod == AuthMethodSelfSigned
 }
 
 // LiveSecrets returns the secrets that are kept to verify signatures and have not ended.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,10 +24,13 @@ const (
 type Credentials struct {
 	ClientID string
 	Secret   storage.Secret
-	Method   string // none, client_secret_basic, client_secret_post, private_key_jwt
+	Method   string // none, client_secret_basic, client_secret_post, private_key_jwt; with none a certificate may prove it
 
 	// Assertion is the client_assertion of private_key_jwt. RFC 7521 §4.2
 	Assertion storage.Secret
+
+	// Certificates are what the client has shown in TLS, its own first. RFC 8705 §2
+	Certificates []*x509.Certificate
 }
 
 // authenticator proves by one method that a request comes from a client. A further
@@ -77,17 +81,18 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_id_missing",
 			"The request names no client: send client_id, or client credentials."))
 	}
-	method := e.methods[by.Method]
-	if method == nil {
-		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_method_unknown",
-			"This way of client authentication is not supported.").detail("method %q", clean(by.Method, 40)))
-	}
 	client, err := e.client(ctx, by.ClientID)
 	if errors.Is(err, storage.ErrNotFound) {
 		client, err = nil, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	e.byCertificate(client, &by)
+	method := e.methods[by.Method]
+	if method == nil {
+		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_method_unknown",
+			"This way of client authentication is not supported.").detail("method %q", clean(by.Method, 40)))
 	}
 	err = method.authenticate(ctx, client, by)
 	refusal := (*Error)(nil)

@@ -14,10 +14,14 @@ const maxKeySet = 64 << 10 // bytes of a JWKS
 
 // clientKeys is the cache of what stands behind the jwks_uri of clients.
 func clientKeys(c *outbound.Client, s *storage.Store) *outbound.Cache[jws.Keys] {
-	return outbound.NewCache(c, outbound.CacheOptions{
+	return outbound.NewCache(c, keySetCache(s), jws.ParseKeys)
+}
+
+func keySetCache(s *storage.Store) outbound.CacheOptions {
+	return outbound.CacheOptions{
 		Size: 1000, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
 		Failure: 10 * time.Second, Again: time.Minute, Now: s.Now,
-	}, jws.ParseKeys)
+	}
 }
 
 // unusableKeys says that the keys of a client can't be had. Its detail is for the log

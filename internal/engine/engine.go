@@ -17,6 +17,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/doorward/doorward/internal/certificate"
 	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/keyring"
@@ -46,6 +47,9 @@ type Config struct {
 
 	// DPoP says of whom proofs of a key are asked.
 	DPoP DPoPRules
+
+	// Certificates say whether clients may show TLS certificates.
+	Certificates CertificateRules
 
 	// RequirePushed refuses authorize requests that were not pushed. RFC 9126 §5
 	RequirePushed bool
@@ -130,6 +134,8 @@ type Engine struct {
 	keySets    *outbound.Cache[jws.Keys]
 	pushed     *storage.Collection[pushedRequest]
 
+	certificates *outbound.Cache[certificate.Set]
+
 	proofs *storage.Collection[usedProof]
 	seen   dpop.Seen
 	nonces dpop.Nonces
@@ -166,6 +172,12 @@ func New(c Config) (*Engine, error) {
 		methodPost:                   presentedSecret{c.Secrets},
 		storage.AuthMethodPrivateKey: signedAssertion{e, storage.AuthMethodPrivateKey},
 		storage.AuthMethodSecretJWT:  signedAssertion{e, storage.AuthMethodSecretJWT},
+	}
+	e.certificates = clientCertificates(c.Fetch, c.Store)
+	for _, method := range c.Certificates.Methods() {
+		e.methods[method] = map[string]authenticator{
+			storage.AuthMethodTLS: issuedCertificate{e}, storage.AuthMethodSelfSigned: ownCertificate{e},
+		}[method]
 	}
 	e.resources = map[string]Resource{}
 	for _, r := range c.Resources {

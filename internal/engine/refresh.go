@@ -128,7 +128,7 @@ func (e *Engine) advance(ctx context.Context, i *issuance, t refreshToken, prese
 	if err != nil {
 		return err
 	}
-	policy := e.policy(i.client, i.grant.Refresh, shown(ctx).confirmation())
+	policy := e.policy(i.client, i.grant.Refresh, shown(ctx).bound)
 	now := e.store.Now()
 	switch {
 	case at == placeForeign:

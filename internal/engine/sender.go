@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/hmac"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"time"
@@ -24,6 +25,8 @@ type Sender struct {
 	Proofs []string // the DPoP headers as they came
 	Method string   // of the request
 	URLs   []string // the configured URLs of the endpoint
+
+	Certificates []*x509.Certificate // as Credentials.Certificates; looked at with an access token
 }
 
 // proof returns the DPoP proof of a request, nil when there is none. The token is the
@@ -38,8 +41,11 @@ func (e *Engine) proof(from Sender, token string) (*dpop.Proof, *Error) {
 
 // possession is what a request to the token endpoint has shown, kept in its context.
 type possession struct {
-	proof *dpop.Proof // nil: none
-	nonce string      // that the client is to use from now on, "" for no change
+	proof       *dpop.Proof // nil: none
+	certificate string      // its SHA-256, "" for none
+	nonce       string      // that the client is to use from now on, "" for no change
+
+	bound storage.Confirmation // what the tokens of the request are bound to
 }
 
 type possessionKey struct{}
@@ -52,12 +58,12 @@ func shown(ctx context.Context) *possession {
 	return &possession{}
 }
 
-// confirmation is what a token is bound to that this request gets, zero for nothing.
-func (p *possession) confirmation() (c storage.Confirmation) {
-	if p.proof != nil {
-		c.JKT = p.proof.Thumbprint
+// jkt is the thumbprint of the proof's key, "" without one.
+func (p *possession) jkt() string {
+	if p.proof == nil {
+		return ""
 	}
-	return c
+	return p.proof.Thumbprint
 }
 
 // usedProof is the record of a DPoP proof that must not come again. RFC 9449 §11.1
@@ -81,6 +87,23 @@ func (e *Engine) proofRef(p *dpop.Proof) storage.Ref {
 }
 
 func (e *Engine) proofID(p *dpop.Proof) string { return e.store.Lookup("proof", p.Thumbprint, p.JTI) }
+
+// judgeSender judges what a request to the token endpoint has shown, and settles what
+// its tokens are bound to.
+func (e *Engine) judgeSender(ctx context.Context, c *storage.Client, has *possession) error {
+	if err := e.judgeProof(ctx, c, has); err != nil {
+		return err
+	}
+	has.bound.JKT = has.jkt()
+	if c.TLSClientCertificateBoundAccessTokens {
+		if has.certificate == "" {
+			return refuse(codeInvalidRequest, "certificate_required", "The client gets tokens only with a TLS client certificate, and none came.").
+				setting("tls_client_certificate_bound_access_tokens")
+		}
+		has.bound.X5T = has.certificate
+	}
+	return nil
+}
 
 // judgeProof judges the proof of a client that has authenticated, and notes it in the
 // batch of the request: with whatever the request leads to, the proof is used up. A
@@ -141,14 +164,18 @@ func (e *Engine) judgeNonce(c *storage.Client, p *dpop.Proof) (next string, refu
 // sameSender refuses a request that does not show the key that something is bound to.
 // what names it in the description.
 func sameSender(ctx context.Context, bound storage.Confirmation, what string) *Error {
-	has := shown(ctx).confirmation()
+	has := shown(ctx)
 	switch {
 	case bound.JKT == "":
-	case has.JKT == "":
+	case has.proof == nil:
 		return refuse(codeInvalidProof, "dpop_missing", "The "+what+" is bound to a key: the request needs a DPoP proof.")
-	case !hmac.Equal([]byte(has.JKT), []byte(bound.JKT)):
+	case !hmac.Equal([]byte(has.jkt()), []byte(bound.JKT)):
 		return refuse(codeInvalidGrant, "dpop_key_other", "The "+what+" is bound to another key than that of the DPoP proof.").
-			detail("the proof is of %s", quote(has.JKT))
+			detail("the proof is of %s", quote(has.jkt()))
+	}
+	if bound.X5T != "" && !hmac.Equal([]byte(has.certificate), []byte(bound.X5T)) {
+		return refuse(codeInvalidGrant, "certificate_other", "The "+what+" is bound to another TLS client certificate than the one that came, if any.").
+			detail("the one that came is %s", quote(has.certificate))
 	}
 	return nil
 }
@@ -185,6 +212,10 @@ func (e *Engine) CheckSender(ctx context.Context, a *Access, token, scheme strin
 }
 
 func (e *Engine) checkSender(ctx context.Context, a *Access, token, scheme string, from Sender) (string, error) {
+	if x5t := a.Confirmation.X5T; x5t != "" && !hmac.Equal([]byte(thumbprintOf(from.Certificates)), []byte(x5t)) { // RFC 8705 §3
+		return "", refuse(codeInvalidToken, "certificate_other", "The access token is bound to another TLS client certificate than the one that came, if any.").
+			detail("the one that came is %s", quote(thumbprintOf(from.Certificates)))
+	}
 	switch {
 	case a.Confirmation.JKT == "" && scheme == dpop.Scheme:
 		return "", refuse(codeInvalidToken, "token_unbound", "The access token is not bound to a key: send it with the scheme Bearer.")

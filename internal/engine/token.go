@@ -38,7 +38,7 @@ func (e *Engine) Token(ctx context.Context, r TokenRequest) (*TokenResponse, *Er
 	if refusal != nil {
 		return nil, refusal
 	}
-	has := &possession{}
+	has := &possession{certificate: thumbprintOf(r.Credentials.Certificates)}
 	if has.proof, refusal = e.proof(r.Sender, ""); refusal != nil {
 		return nil, refusal
 	}
@@ -158,7 +158,7 @@ func (h *tokenHandler) HandleTokenEndpointRequest(ctx context.Context, r fosite.
 			detail("it is registered for %q", c.client.Grants()).setting("grant_types")
 	}
 	has := shown(ctx)
-	if err := h.engine.judgeProof(ctx, c.client, has); err != nil {
+	if err := h.engine.judgeSender(ctx, c.client, has); err != nil {
 		return err
 	}
 	i, err := h.decide(ctx, c.client, r.GetRequestForm())
@@ -166,7 +166,7 @@ func (h *tokenHandler) HandleTokenEndpointRequest(ctx context.Context, r fosite.
 		return err
 	}
 	i.grantType = h.grantType
-	i.bind(has.confirmation())
+	i.bind(has.bound)
 	s.issuance = i
 	return nil
 }
