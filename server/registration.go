@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/redirect"

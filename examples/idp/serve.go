@@ -93,6 +93,10 @@ func openHouse(ctx context.Context, s *settings.Settings, log *slog.Logger) (_ *
 			note(fmt.Errorf("tls: %w; write the PEM files of a certificate and its key", err))
 		}
 		h.tls = &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}
+		if s.MutualTLS.Accept {
+			// Whom to trust is the server's matter, for each client.
+			h.tls.ClientAuth = tls.RequestClientCert
+		}
 	}
 	if !isFile(s) { // no database is made for a start that fails
 		note(dryRun(ctx, s))

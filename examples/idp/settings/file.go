@@ -65,7 +65,14 @@ type file struct {
 	} `json:"refresh"`
 	RequirePushed bool `json:"require_pushed_authorization_requests"`
 	RequireSigned bool `json:"require_signed_request_object"`
-	DPoP          struct {
+	MutualTLS     struct {
+		Accept bool   `json:"accept"`
+		Roots  string `json:"roots"`
+		Header string `json:"header"`
+		Format string `json:"format"`
+		Alias  string `json:"alias"`
+	} `json:"mutual_tls"`
+	DPoP struct {
 		Required bool `json:"required"`
 		Nonces   bool `json:"nonces"`
 	} `json:"dpop"`
@@ -197,6 +204,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
 	s.Limits.Logins, s.RequirePushed, s.RequireSigned = f.Limits.Logins, f.RequirePushed, f.RequireSigned
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
+	s.takeMutualTLS(f, beside(f.MutualTLS.Roots), found)
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {
 		s.Demo = *f.Features.Demo

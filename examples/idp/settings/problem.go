@@ -100,7 +100,7 @@ func flatten(err error) []error {
 
 // serverNames gives the names of the file to what package server advises.
 var serverNames = strings.NewReplacer(
-	"Config.Scopes", "scopes", "set Config.DeviceGrant", "write device: true under features", "Config.Resources", "resources", "Config.Keys.Algorithms", "keys.algorithms", "set Secret,", "write client_secret or client_secret_file,",
+	"Config.Scopes", "scopes", "set Config.DeviceGrant", "write device: true under features", "Config.Resources", "resources", "set Config.MutualTLS.Accept and Roots", "write accept: true and roots under mutual_tls", "set Config.MutualTLS.Accept", "write accept: true under mutual_tls", "Config.Keys.Algorithms", "keys.algorithms", "set Secret,", "write client_secret or client_secret_file,",
 	"RefreshPolicy", "refresh_policy", "Clients().Delete with this entry left out", "idp client remove, with this entry left out",
 )
 
@@ -110,7 +110,7 @@ var capital = regexp.MustCompile(`([a-z])([A-Z])`)
 // is lifetimes.id_token there.
 func fileName(field string) string {
 	path, rest, client := strings.Cut(field, ": ")
-	path = strings.NewReplacer("IDToken", "IdToken", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Overlay", "pages", "Pages.Name", "name").Replace(path)
+	path = strings.NewReplacer("IDToken", "IdToken", "MutualTLS", "mutual_tls", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Overlay", "pages", "Pages.Name", "name").Replace(path)
 	label := ""
 	if at := strings.IndexByte(path, ' '); at >= 0 {
 		path, label = path[:at], path[at:]

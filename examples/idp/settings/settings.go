@@ -48,6 +48,7 @@ type Settings struct {
 
 	RequirePushed bool
 	DPoP          server.DPoP
+	MutualTLS     server.MutualTLS
 	RequireSigned bool
 
 	Demo        bool
