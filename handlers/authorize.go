@@ -168,7 +168,7 @@ var errMustAsk = errors.New("handlers: the person has to be asked")
 // is written, but for an interaction that came by POST, and the hourly note of the
 // session.
 func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p present, at *resumed) (outcome, error) {
-	ask, err := h.mustAsk(ctx, a, p.Subject, false)
+	ask, scopes, err := h.mustAsk(ctx, a, p.Subject, false)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -179,14 +179,14 @@ func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p 
 		return outcome{}, err
 	}
 	if at == nil {
-		answer, err := h.approve(ctx, a, p.Subject, a.Scopes)
+		answer, err := h.approve(ctx, a, p.Subject, scopes)
 		return outcome{Answer: answer}, err
 	}
 	in := h.view(a, at.record, at.id, at.secret)
 	in.decision = at.decision
 	return h.move(ctx, in, func(rec *record) (outcome, error) {
 		rec.Step = stepDone
-		answer, err := h.approve(ctx, a, p.Subject, a.Scopes)
+		answer, err := h.approve(ctx, a, p.Subject, scopes)
 		return outcome{Answer: answer}, err
 	})
 }

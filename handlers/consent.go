@@ -17,37 +17,53 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// mustAsk says whether the person has to be asked. paged tells that a page of this
-// interaction was seen, by signing in on it.
-func (h *Handlers) mustAsk(ctx context.Context, a *engine.Authorization, s Subject, paged bool) (bool, error) {
+// mustAsk says whether the person has to be asked, and what is granted when they need
+// not be. paged tells that a page of this interaction was seen, by signing in on it.
+func (h *Handlers) mustAsk(ctx context.Context, a *engine.Authorization, s Subject, paged bool) (ask bool, scopes []string, err error) {
 	if slices.Contains(a.Prompt, "consent") || a.Device != nil { // never without a page. RFC 8628 §5.4
-		return true, nil
+		return true, nil, nil
 	}
 	// Any program on a device can claim to be a public client there, so nobody is
 	// sent back to one without noticing. RFC 8252 §8.6
 	if a.Client.Public() && onDevice(a.RedirectURI) && !paged {
-		return true, nil
+		return true, nil, nil
 	}
 	if a.Client.FirstParty {
-		return false, nil
+		return false, a.Scopes, nil
 	}
 	key := h.store.ConsentKey(s.ID, a.Client.ID)
 	app := h.epochs.OfApp(s.ID, a.Client.ID)
 	if err := h.store.Load(ctx, h.consents.Ref(key), h.epochs.Ref(app)); err != nil {
-		return false, err
+		return false, nil, err
 	}
 	c, err := h.consents.Get(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
-		return true, nil
+		return true, nil, nil
 	}
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	epoch, err := h.epochs.At(ctx, app)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
-	return c.Epoch != epoch || c.Shown != known(a.Client) || !covers(c.Scopes, a.Scopes) || !covers(c.Audience, a.Audience) || !covers(c.Claims, askedClaims(a)), nil
+	if c.Epoch != epoch || c.Shown != known(a.Client) || !covers(c.Audience, a.Audience) || !covers(c.Claims, askedClaims(a)) {
+		return true, nil, nil
+	}
+	switch {
+	case covers(c.Scopes, a.Scopes):
+		return false, a.Scopes, nil
+	case len(c.Asked) > 0 && covers(c.Asked, a.Scopes) && covers(a.Scopes, c.Asked):
+		// The same question again, of which the person allowed a part. Any other one,
+		// as for what they left out alone, is a new question.
+		return false, intersect(a.Scopes, c.Scopes), nil
+	}
+	return true, nil, nil
+}
+
+// intersect returns those of some that are in all, in their order.
+func intersect(some, all []string) []string {
+	return slices.DeleteFunc(slices.Clone(some), func(s string) bool { return !slices.Contains(all, s) })
 }
 
 // remember writes what was allowed, added to what was allowed before.
@@ -61,6 +77,9 @@ func (h *Handlers) remember(ctx context.Context, a *engine.Authorization, subjec
 		Subject: subject, ClientID: a.Client.ID, Scopes: slices.Clone(scopes), Audience: slices.Clone(a.Audience), Claims: askedClaims(a),
 		Shown: known(a.Client), Epoch: epoch, GivenAt: now, ExpiresAt: now.Add(h.config.Lifetimes.Consent),
 	}
+	if !covers(scopes, a.Scopes) {
+		c.Asked = slices.Clone(a.Scopes)
+	}
 	before, err := h.consents.Get(ctx, h.store.ConsentKey(subject, a.Client.ID))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
@@ -69,7 +88,7 @@ func (h *Handlers) remember(ctx context.Context, a *engine.Authorization, subjec
 	// added up only while the audience is the same.
 	if err == nil && before.Epoch == c.Epoch && before.Shown == c.Shown && covers(before.Audience, c.Audience) && covers(c.Audience, before.Audience) {
 		for _, s := range before.Scopes {
-			if !slices.Contains(c.Scopes, s) {
+			if !slices.Contains(c.Scopes, s) && !slices.Contains(c.Asked, s) { // what was left out now is withdrawn
 				c.Scopes = append(c.Scopes, s)
 			}
 		}
@@ -126,6 +145,8 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
 	page.Scopes, page.Offline = in.h.pageScopes(r, in.Scopes)
 	page.Claims = in.pageClaims(r)
+	page.OfflineOptional = page.Offline && in.h.optional("offline_access")
+	page.Choice = slices.ContainsFunc(in.Scopes, func(s ScopeView) bool { return s.Optional })
 	in.h.show(w, r, http.StatusOK, page)
 }
 
@@ -136,13 +157,33 @@ func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
 	}
 	switch r.PostFormValue("decision") {
 	case "allow":
-		in.Allow(w, r)
+		in.allowTicked(w, r)
 	case "deny":
 		in.Deny(w, r)
 	default:
 		return false
 	}
 	return true
+}
+
+// allowTicked completes the consent with what a person left ticked. A page without boxes,
+// as of an overlay, does not say that it has some, and allows all.
+func (in *Interaction) allowTicked(w http.ResponseWriter, r *http.Request) {
+	if r.PostFormValue("choice") == "" {
+		in.Allow(w, r)
+		return
+	}
+	var left []string
+	for _, s := range in.Scopes {
+		if !s.Optional || slices.Contains(r.PostForm["scope"], s.Name) {
+			left = append(left, s.Name)
+		}
+	}
+	if len(left) == 0 { // nothing is allowed
+		in.Deny(w, r)
+		return
+	}
+	in.Allow(w, r, left...)
 }
 
 // pageScopes are the scopes in the person's words; offline_access has words of the
@@ -154,7 +195,7 @@ func (h *Handlers) pageScopes(r *http.Request, views []ScopeView) (list []pages.
 			offline = true
 			continue
 		}
-		list = append(list, pages.Scope{Name: s.Name, Description: l.Scope(s.Name, h.described(s.Name))})
+		list = append(list, pages.Scope{Name: s.Name, Description: l.Scope(s.Name, h.described(s.Name)), Optional: s.Optional})
 	}
 	return list, offline
 }
@@ -169,6 +210,11 @@ func (h *Handlers) described(name string) string {
 	return ""
 }
 
+// optional says whether a person may leave a scope out.
+func (h *Handlers) optional(name string) bool {
+	return slices.ContainsFunc(h.config.Scopes, func(s ScopeView) bool { return s.Name == name && s.Optional })
+}
+
 // account is how pages call a person.
 func (s Subject) account() string {
 	if s.Name != "" {
@@ -181,7 +227,7 @@ func (h *Handlers) viewScopes(names []string) []ScopeView {
 	english := h.pages.Language(nil, "")
 	views := make([]ScopeView, 0, len(names))
 	for _, name := range names {
-		v := ScopeView{Name: name}
+		v := ScopeView{Name: name, Optional: h.optional(name)}
 		if words := english.Scope(name, h.described(name)); words != name {
 			v.Description = words
 		}

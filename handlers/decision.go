@@ -130,7 +130,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 				rec.Step, o.Place = stepDone, h.path(rec.Account)
 				return o, nil
 			}
-			ask, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
+			ask, scopes, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
 			if err != nil {
 				return o, err
 			}
@@ -140,7 +140,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 				return o, nil
 			}
 			rec.Step = stepDone
-			o.Answer, err = h.approve(ctx, in.a, person, in.a.Scopes)
+			o.Answer, err = h.approve(ctx, in.a, person, scopes)
 			return o, err
 		})
 		return err
@@ -164,7 +164,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 	var o outcome
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
 		o = outcome{Life: h.config.Lifetimes.SessionAbsolute}
-		ask, err := h.mustAsk(ctx, in.a, s, false)
+		ask, scopes, err := h.mustAsk(ctx, in.a, s, false)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 				return err
 			}
 		}
-		o.Answer, err = h.approve(ctx, in.a, person, in.a.Scopes)
+		o.Answer, err = h.approve(ctx, in.a, person, scopes)
 		return err
 	})
 	if err != nil {

@@ -50,7 +50,7 @@ func TestOwnLogin(t *testing.T) {
 	if d := cmp.Diff(want, seen.Client); d != "" {
 		t.Errorf("the hook sees another client:\n%s", d)
 	}
-	if d := cmp.Diff([]ScopeView{{"openid", "Know who you are when you sign in"}, {"notes", "Read your notes"}}, seen.Scopes); d != "" {
+	if d := cmp.Diff([]ScopeView{{Name: "openid", Description: "Know who you are when you sign in"}, {Name: "notes", Description: "Read your notes"}}, seen.Scopes); d != "" {
 		t.Errorf("the hook sees other scopes:\n%s", d)
 	}
 	if seen.LoginHint != "a@b.example" || *seen.MaxAge != time.Minute || seen.UILocales[0] != "de" || seen.ACRValues[0] != "gold" || seen.Display != "page" || seen.URL() != w.url+place {

@@ -76,6 +76,7 @@ type ClientView struct {
 type ScopeView struct {
 	Name        string
 	Description string // empty: the name is shown
+	Optional    bool   // the person may leave it out
 }
 
 // HintView is who the client thinks is signed in.

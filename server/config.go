@@ -125,6 +125,11 @@ type Config struct {
 type Scope struct {
 	Name        string
 	Description string // "Read your notes"; empty: the name is shown
+
+	// Optional lets a person leave it out on the consent page, where it has a box that
+	// is ticked; the token says what was granted. Clients that are first-party get it
+	// unasked. RFC 6749 §3.3
+	Optional bool
 }
 
 // Resource is an API, as tokens name it.

@@ -134,6 +134,9 @@ func (r *resolvedConfig) resolveScopes(found *problems) {
 		case slices.ContainsFunc(r.Scopes[:i], func(t Scope) bool { return t.Name == s.Name }):
 			found.add(field, quoted(s.Name)+" a second time", "leave it out")
 		}
+		if s.Optional && s.Name == scopeOpenID {
+			found.add(index("Scopes", i)+".Optional", "true for openid", "leave it out: without openid it is no sign-in")
+		}
 	}
 	r.scopes = slices.Clone(r.Scopes)
 	for _, name := range []string{scopeOffline, scopeOpenID} {

@@ -122,7 +122,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	c := s.config
 	words := make([]handlers.ScopeView, len(c.scopes))
 	for i, scope := range c.scopes {
-		words[i] = handlers.ScopeView{Name: scope.Name, Description: scope.Description}
+		words[i] = handlers.ScopeView{Name: scope.Name, Description: scope.Description, Optional: scope.Optional}
 	}
 	s.handlers, err = handlers.New(handlers.Config{
 		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,

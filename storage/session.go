@@ -43,6 +43,9 @@ type Consent struct {
 	Subject  string   `json:"sub"`
 	ClientID string   `json:"client_id"`
 	Scopes   []string `json:"scopes"`
+	// Asked is what was asked for last, when the person allowed only a part of it: the
+	// same question is not asked again.
+	Asked    []string `json:"asked,omitempty"`
 	Audience []string `json:"aud,omitempty"`
 	Claims   []string `json:"claims,omitempty"` // asked for one by one, OpenID Connect Core §5.5
 	// Shown is a digest of the name and redirect hosts that the person saw:

@@ -37,6 +37,7 @@ type Client struct {
 type Scope struct {
 	Name        string
 	Description string // in words; the name when there are none
+	Optional    bool   // the person may leave it out: a box, sent as scope
 }
 
 // Claim is one thing about the person that is asked for by itself. OpenID Connect
@@ -64,6 +65,11 @@ type Consent struct {
 	Scopes  []Scope
 	Claims  []Claim // asked for one by one, beside the scopes
 	Offline bool    // access goes on while the person is away
+
+	// Choice says that something may be left out; the form then sends choice, and scope
+	// for each box that is ticked.
+	Choice          bool
+	OfflineOptional bool
 }
 
 // Error tells that something went wrong.
@@ -242,12 +248,13 @@ func samples() []Page {
 	client := Client{Name: "Notes", URI: "https://notes.example", Host: "notes.example"}
 	local := Client{Name: "Notes for the terminal", Host: "this device", Local: true, FirstParty: true}
 	day := time.Date(2030, 5, 3, 14, 0, 0, 0, time.UTC)
-	app := App{Name: "Notes", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true, Since: day, LastUsed: day, Remove: "/oauth/account/apps?app=notes"}
+	app := App{Name: "Notes", Scopes: []Scope{{"notes:read", "Read your notes", false}}, Offline: true, Since: day, LastUsed: day, Remove: "/oauth/account/apps?app=notes"}
 	form := Form{Action: "/oauth/interaction/sample?step=login"}
 	return []Page{
 		Login{Form: form, Client: client},
 		Login{Form: form, Client: local, Username: "alice", Error: "Please try again.", Reauth: true},
-		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Claims: []Claim{{"birthdate", "See your date of birth", true}}, Offline: true},
+		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes", false}}, Claims: []Claim{{"birthdate", "See your date of birth", true}}, Offline: true},
+		Consent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes", false}, {"notes:write", "Write notes", true}}, Offline: true, Choice: true, OfflineOptional: true},
 		Consent{Form: form, Client: local, Account: "alice"},
 		Error{Title: "Title", Message: "Message", Advice: "Advice", Problem: "Problem", Detail: "Detail", Help: "https://id.example/errors#x", RequestID: "abc"},
 		Error{Title: "Title", RequestID: "abc"},
@@ -261,7 +268,7 @@ func samples() []Page {
 		FormPost{Client: "Notes", URL: "https://notes.example/cb", Fields: []Field{{"code", "x"}}, Script: "/oauth/assets/submit.js"},
 		Return{Client: "Notes", URL: "com.example.notes:/cb"}, Return{Client: "Notes", URL: "com.example.notes:/cb", Failed: true},
 		Device{Form: form}, Device{Form: form, Code: "WDJB-MJHT", Error: "Please try again."},
-		DeviceConsent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes"}}, Offline: true, Address: "192.0.2.1", UserAgent: "Notes TV"},
+		DeviceConsent{Form: form, Client: client, Account: "alice", Scopes: []Scope{{"notes:read", "Read your notes", false}}, Offline: true, Address: "192.0.2.1", UserAgent: "Notes TV"},
 		DeviceConsent{Form: form, Client: client, Account: "alice"},
 		DeviceDone{Client: "Notes"}, DeviceDone{Client: "Notes", Denied: true},
 		Apps{Account: "alice"}, Apps{Account: "alice", List: []App{app, {Name: "Never used", Since: day, Remove: "/oauth/account/apps?app=never"}}, Removed: true, Sessions: "/oauth/account/sessions"},
