@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/quotable"
 	"github.com/doorward/doorward/internal/redact"
 )
@@ -23,6 +24,7 @@ type refusal struct {
 	code        string
 	description string   // for the client
 	silent      bool     // the challenge does not say the code
+	scheme      string   // of the challenge, "" for Bearer
 	granted     []string // with insufficient_scope: what the token has
 	cause       error    // for the log
 }
@@ -122,10 +124,15 @@ func (g *gate) challenge(e *refusal) string {
 		add("scope", scopeList(g.scopes, e.granted))
 	}
 	add("resource_metadata", g.metadata)
-	if len(params) == 0 {
-		return "Bearer"
+	scheme := "Bearer"
+	if e.scheme != "" {
+		scheme = e.scheme
+		add("algs", strings.Join(dpop.Algorithms(), " ")) // RFC 9449 §7.1
 	}
-	return "Bearer " + strings.Join(params, ", ")
+	if len(params) == 0 {
+		return scheme
+	}
+	return scheme + " " + strings.Join(params, ", ")
 }
 
 // scopeList joins scopes, each once. What is no scope by the grammar would change the

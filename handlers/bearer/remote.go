@@ -83,10 +83,7 @@ func NewRemote(c RemoteConfig) (*RemoteVerifier, error) {
 		return nil, err
 	}
 	v := &RemoteVerifier{
-		issuer: c.Issuer, resource: c.Resource, now: c.Clock, web: newWeb(site, c.HTTP),
-	}
-	if v.now == nil {
-		v.now = time.Now
+		issuer: c.Issuer, resource: c.Resource, now: clockOr(c.Clock), web: newWeb(site, c.HTTP),
 	}
 	v.metadata.fetch = v.discover
 	v.keys.fetch = v.fetchKeys
@@ -143,6 +140,13 @@ func invalidf(format string, args ...any) error {
 
 func unavailablef(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, fmt.Errorf(format, args...))
+}
+
+func clockOr(given func() time.Time) func() time.Time {
+	if given == nil {
+		return time.Now
+	}
+	return given
 }
 
 // secure says whether a URL may be asked: keys that came in the clear prove nothing.

@@ -2,10 +2,14 @@ package bearer
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/doorward/doorward/internal/dpop"
 )
 
 // maxToken is how long a token may be, in bytes.
@@ -23,6 +27,19 @@ type API struct {
 	// Metadata is what the API tells clients about itself. When it is set, challenges
 	// point to its URL; serve it at its Paths. RFC 9728 §5.1
 	Metadata *Metadata
+
+	// BaseURL is the URL by which clients reach the API, as "https://api.example.com": what
+	// stands before the path of a request, which DPoP proofs name whole. A handler behind
+	// http.StripPrefix adds the prefix here. Empty: scheme and host of Resource, if that is
+	// a URL. The Host header is never asked. RFC 9449 §4.3
+	BaseURL string
+
+	// Certificate returns the TLS certificate of a request's client, nil for none, for
+	// tokens that are bound to one. Nil: that of the connection. RFC 8705 §3
+	Certificate func(*http.Request) *x509.Certificate
+
+	// Clock tells the time, by which proofs are judged. Nil: time.Now.
+	Clock func() time.Time
 
 	// Realm is told in challenges. Empty: none.
 	Realm string
@@ -47,10 +64,12 @@ func Require(v Verifier, scopes ...string) func(http.Handler) http.Handler {
 //   - 400 for a token in the URL, two Authorization headers or a malformed one
 //   - 503 and Retry-After, when the token can't be verified at the moment
 //
-// A token that is bound to a key of the client is not accepted as a bearer token.
+// A token that is bound to a key of the client comes with the scheme DPoP and a proof of
+// the key, good once in this process; one that is bound to a TLS certificate comes with
+// it. Neither is accepted otherwise.
 // RFC 6750 §2.1, §3, RFC 9728 §5.1
 func (a API) Require(scopes ...string) func(http.Handler) http.Handler {
-	g := &gate{api: a, scopes: scopes, resource: a.resource(), log: a.Logger}
+	g := &gate{api: a, scopes: scopes, resource: a.resource(), log: a.Logger, now: clockOr(a.Clock)}
 	if a.Metadata != nil {
 		g.metadata = a.Metadata.URL()
 	}
@@ -88,10 +107,12 @@ type gate struct {
 	scopes             []string
 	resource, metadata string
 	log                *slog.Logger
+	now                func() time.Time
+	seen               dpop.Seen
 }
 
 func (g *gate) admit(r *http.Request) (*Token, *refusal) {
-	credentials, refused := fromHeader(r)
+	scheme, credentials, refused := fromHeader(r)
 	if refused != nil {
 		return nil, refused
 	}
@@ -110,8 +131,9 @@ func (g *gate) admit(r *http.Request) (*Token, *refusal) {
 		return nil, broken(errors.New("bearer: the verifier returned neither a token nor an error"))
 	case g.resource != "" && !token.MeantFor(g.resource):
 		return nil, invalid("The access token is meant for another resource.", &audienceError{token.Audience, g.resource})
-	case token.bound():
-		return nil, invalid("The access token is bound to a key, and can't be used as a bearer token.", nil)
+	}
+	if refused := g.possess(r, scheme, credentials, token); refused != nil {
+		return nil, refused
 	}
 	for _, scope := range g.scopes {
 		if !token.Allows(scope) {
@@ -122,27 +144,33 @@ func (g *gate) admit(r *http.Request) (*Token, *refusal) {
 }
 
 // fromHeader takes the token from the request. RFC 6750 §2.1, RFC 9110 §11.4
-func fromHeader(r *http.Request) (string, *refusal) {
+func fromHeader(r *http.Request) (scheme, token string, refused *refusal) {
 	if r.URL.Query().Has("access_token") {
-		return "", malformed("An access token in the URL is not accepted; send it in the Authorization header.")
+		return "", "", malformed("An access token in the URL is not accepted; send it in the Authorization header.")
 	}
 	header := r.Header.Values("Authorization")
 	if len(header) > 1 {
 		// The proxy in front may have judged the other one.
-		return "", malformed("The Authorization header was sent more than once.")
+		return "", "", malformed("The Authorization header was sent more than once.")
 	}
 	if len(header) == 0 {
-		return "", missing()
+		return "", "", missing()
 	}
-	scheme, token, _ := strings.Cut(strings.Trim(header[0], " \t"), " ")
+	scheme, token, _ = strings.Cut(strings.Trim(header[0], " \t"), " ")
 	token = strings.TrimLeft(token, " ")
 	switch {
-	case !strings.EqualFold(scheme, "Bearer") || token == "":
-		return "", missing()
-	case len(token) > maxToken || !b64token(token):
-		return "", malformed("The Authorization header is not the word Bearer, a space and one access token.")
+	case strings.EqualFold(scheme, dpop.Scheme):
+		scheme = dpop.Scheme
+	case !strings.EqualFold(scheme, "Bearer"):
+		return "", "", missing()
 	}
-	return token, nil
+	switch {
+	case token == "":
+		return "", "", missing()
+	case len(token) > maxToken || !b64token(token):
+		return "", "", malformed("The Authorization header is not the word Bearer or DPoP, a space and one access token.")
+	}
+	return scheme, token, nil
 }
 
 // b64token says whether a string can be an access token. RFC 6750 §2.1

@@ -57,7 +57,11 @@ func TestHeader(t *testing.T) {
 			if w.Code != c.want {
 				t.Errorf("answered %d, want %d: %s", w.Code, c.want, w.Body)
 			}
-			if challenged := strings.HasPrefix(w.Header().Get("WWW-Authenticate"), "Bearer"); challenged != (c.want != 200) {
+			scheme := "Bearer"
+			if c.name == "DPoP" {
+				scheme = "DPoP" // told what is wrong with the proof, or that none is needed
+			}
+			if challenged := strings.HasPrefix(w.Header().Get("WWW-Authenticate"), scheme); challenged != (c.want != 200) {
 				t.Errorf("the challenge is %q", w.Header().Get("WWW-Authenticate"))
 			}
 		})
@@ -108,13 +112,13 @@ func TestChallenges(t *testing.T) {
 		{"no token, all told", with(full, good()), "", []string{"notes:read"}, 401, "invalid_token",
 			`Bearer realm="the 'notes'?", scope="notes:read", ` + pointer},
 		{"two tokens", with(full, good()), "Bearer a b", []string{"notes:read"}, 400, "invalid_request",
-			`Bearer realm="the 'notes'?", error="invalid_request", error_description="The Authorization header is not the word Bearer, a space and one access token.", ` + pointer},
+			`Bearer realm="the 'notes'?", error="invalid_request", error_description="The Authorization header is not the word Bearer or DPoP, a space and one access token.", ` + pointer},
 		{"invalid", with(bare, verifier{err: fmt.Errorf("%w: why", bearer.ErrInvalid)}), "Bearer a", nil, 401, "invalid_token",
 			`Bearer error="invalid_token", error_description="The access token is unknown, expired or revoked."`},
 		{"another resource", with(full, elsewhere), "Bearer a", nil, 401, "invalid_token",
 			`Bearer realm="the 'notes'?", error="invalid_token", error_description="The access token is meant for another resource.", ` + pointer},
 		{"bound to a key", with(bare, bound), "Bearer a", nil, 401, "invalid_token",
-			`Bearer error="invalid_token", error_description="The access token is bound to a key, and can't be used as a bearer token."`},
+			`DPoP error="invalid_token", error_description="The access token is bound to a key, and can't be used as a bearer token: send it with the scheme DPoP and a proof.", algs="RS256 PS256 ES256 EdDSA"`},
 		{"more scopes", with(full, good()), "Bearer a", []string{"notes:write", "notes:read"}, 403, "insufficient_scope",
 			`Bearer realm="the 'notes'?", error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="notes:write notes:read profile", ` + pointer},
 		{"scopes of no form", with(bare, good()), "Bearer a", []string{`a", error="x`, `a"b`, "b c", "", "d"}, 403, "insufficient_scope",

@@ -56,10 +56,6 @@ func (t *Token) Allows(scope string) bool { return slices.Contains(t.Scopes, sco
 // spelling. A token for its neighbour must not open an API. RFC 8707 §3, RFC 9068 §4
 func (t *Token) MeantFor(resource string) bool { return slices.Contains(t.Audience, resource) }
 
-// bound says whether the token works only together with a key of the client. A thief
-// who sends such a token as a plain bearer token must not get in. RFC 9449 §7.2, RFC 8705 §3
-func (t *Token) bound() bool { return t.Claims["cnf"] != nil }
-
 // clone returns a copy that the caller may change.
 func (t *Token) clone() *Token {
 	c := *t
