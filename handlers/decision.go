@@ -96,6 +96,9 @@ func (h *Handlers) move(ctx context.Context, in *Interaction, to func(rec *recor
 	if err := rec.decided(h.now(), in.decision, in.secret, o); err != nil {
 		return outcome{}, err
 	}
+	if rec.Step == stepDone {
+		h.finished(ctx)
+	}
 	return o, h.records.Put(ctx, rec)
 }
 

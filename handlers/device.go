@@ -9,6 +9,7 @@ import (
 
 	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
 )
 
 // deviceCookie holds the secret of a browser in which user codes are typed. A code
@@ -46,6 +47,11 @@ func (h *Handlers) deviceAuthorization(w http.ResponseWriter, r *http.Request) *
 	request := engine.DeviceRequest{Credentials: c, Form: form, Agent: readable(clipped(r.UserAgent(), maxAgent), 120)}
 	if from := h.clientAddr(r); from.IsValid() {
 		request.Address = from.String()
+	}
+	if c.Method == storage.AuthMethodNone { // others proved who they are, and are few
+		if e := h.mayBegin(r); e != nil {
+			return e
+		}
 	}
 	answer, e := h.engine.BeginDevice(r.Context(), request)
 	if e != nil {

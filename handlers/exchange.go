@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -38,6 +39,7 @@ type exchange struct {
 	rule     rule
 	clientID string   // once known
 	locales  []string // that the client named for the person, once known
+	from     netip.Prefix
 }
 
 type exchangeKey struct{}
@@ -119,7 +121,7 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 
 // serve runs one endpoint.
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endpoint func(http.ResponseWriter, *http.Request) *engine.Error) {
-	x := &exchange{id: requestID(r.Context()), rule: rule}
+	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r)}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	out := newResponse()
 	defer func() {

@@ -228,12 +228,18 @@ func (g *guesses) count(now time.Time, address netip.Prefix, perAddress int) (fi
 // not told to the server everybody has the proxy's.
 func (h *Handlers) warnSlowed(r *http.Request) {
 	attrs := append(h.logAttrs(exchangeOf(r.Context())), slog.String("address", h.addressOf(r).String()))
+	h.log.LogAttrs(r.Context(), slog.LevelWarn, "an address sent many wrong passwords and is slowed down", append(attrs, h.unlistedProxy(r)...)...)
+}
+
+// unlistedProxy is advice for the log when a request seems to come through a proxy that
+// is not listed.
+func (h *Handlers) unlistedProxy(r *http.Request) (attrs []slog.Attr) {
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && peer.Addr().Unmap().WithZone("") == h.clientAddr(r) &&
 		(r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "") {
 		attrs = append(attrs, slog.String("setting", "Proxies"),
 			slog.String("advice", "the requests come through a proxy that is not listed, so everybody behind it shares one limit"))
 	}
-	h.log.LogAttrs(r.Context(), slog.LevelWarn, "an address sent many wrong passwords and is slowed down", attrs...)
+	return attrs
 }
 
 // addressOf returns what counts as one source: an IPv4 address, or the /64 that

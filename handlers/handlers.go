@@ -41,6 +41,7 @@ type Config struct {
 	Lifetimes   Lifetimes
 	HookTime    time.Duration                  // how long one call of a hook may take; 0: no limit
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes
+	BeginLimit  int                            // interactions and the like of an address in 10 minutes; 0 or less: no limit
 	ClientAddr  func(*http.Request) netip.Addr // nil: the peer of the connection
 	Development bool                           // the issuer is on loopback: pages may tell more
 	Logger      *slog.Logger
@@ -73,8 +74,10 @@ type Handlers struct {
 	epochs   *storage.Epochs
 	cookies  jar
 	guesses  *guesses
-	codes    codeGuesses
-	csrf     *http.CrossOriginProtection
+
+	beginnings beginnings
+	codes      codeGuesses
+	csrf       *http.CrossOriginProtection
 }
 
 // New makes the endpoints. The error names every field that is missing.

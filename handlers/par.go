@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
 )
 
 // PushedRequests is the pushed authorization request endpoint. RFC 9126 §2
@@ -18,6 +19,11 @@ func (h *Handlers) push(w http.ResponseWriter, r *http.Request) *engine.Error {
 		return e
 	}
 	h.allowOrigin(r.Context(), w, r, c.ClientID)
+	if c.Method == storage.AuthMethodNone { // others proved who they are, and are few
+		if e := h.mayBegin(r); e != nil {
+			return e
+		}
+	}
 	pushed, e := h.engine.Push(r.Context(), engine.PushRequest{Credentials: c, Form: form, Sender: h.sender(r, "par")})
 	if e != nil {
 		return e

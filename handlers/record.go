@@ -102,6 +102,9 @@ func (h *Handlers) newRecord(params url.Values, clientID string, at step) (rec *
 
 // begin stores an interaction and sends the browser to its page.
 func (h *Handlers) begin(w http.ResponseWriter, r *http.Request, rec *record, id, secret string) *engine.Error {
+	if e := h.mayBegin(r); e != nil {
+		return e
+	}
 	if err := h.records.Insert(r.Context(), rec); err != nil {
 		return storeFailed(err)
 	}

@@ -212,6 +212,13 @@ type Limits struct {
 	// request of one that gives up is answered with 503. A hook that does not look at
 	// its context can't be stopped, but what it then completes is refused. 0: 30 s.
 	Hooks time.Duration
+
+	// Begun is how many sign-ins one address may begin in 10 minutes without finishing
+	// them, requests of devices and pushed requests of public clients included. More
+	// are answered 429 with Retry-After. 0: 1000. -1: no limit. It counts in memory, in
+	// each replica for itself; an IPv6 /64 is one address, loopback is not counted, and
+	// Proxies say whose X-Forwarded-For is believed.
+	Begun int
 }
 
 // Insecure weakens the server. Every field that is set is logged at Warn.

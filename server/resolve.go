@@ -62,6 +62,10 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	}
 	r.Limits.Logins = cmp.Or(r.Limits.Logins, 10)
 	bounded("Limits.Hooks", &r.Limits.Hooks, 30*time.Second, 100*time.Millisecond, 10*time.Minute, found)
+	if r.Limits.Begun < -1 {
+		found.add("Limits.Begun", fmt.Sprint(r.Limits.Begun), "write how many sign-ins an address may begin in 10 minutes, 0 for 1000, or -1 for no limit")
+	}
+	r.Limits.Begun = cmp.Or(r.Limits.Begun, 1000)
 	for i, s := range c.Secrets {
 		if len(s) < 32 {
 			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 32 makes them")

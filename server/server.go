@@ -132,7 +132,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		},
 		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
-		LoginLimit: c.Limits.Logins, HookTime: c.Limits.Hooks,
+		LoginLimit: c.Limits.Logins, BeginLimit: c.Limits.Begun, HookTime: c.Limits.Hooks,
 		MutualTLS:   s.mutualTLS(),
 		Development: c.site.loopback, Logger: s.log,
 	})

@@ -83,6 +83,7 @@ type file struct {
 	} `json:"keys"`
 	Limits struct {
 		Logins int `json:"logins"`
+		Begun  int `json:"begun"`
 	} `json:"limits"`
 	Features struct {
 		Demo   *bool `json:"demo"`
@@ -202,6 +203,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
+	s.Limits.Begun = f.Limits.Begun
 	s.Limits.Logins, s.RequirePushed, s.RequireSigned = f.Limits.Logins, f.RequirePushed, f.RequireSigned
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
 	s.takeMutualTLS(f, beside(f.MutualTLS.Roots), found)
