@@ -183,17 +183,27 @@ func (b *tab) look(name string) {
 		if dark != (v.scheme == "dark") {
 			b.t.Errorf("the page %s is not %s", name, v.scheme)
 		}
-		ctx, end := context.WithTimeout(b.ctx, pageWait)
-		picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-		end()
-		if err != nil {
-			b.t.Fatalf("a picture of %s: %v", name, err)
-		}
-		if err := os.WriteFile(filepath.Join(b.shots, name+"-"+v.name+".png"), picture, 0o600); err != nil {
-			b.t.Fatal(err)
-		}
+		b.picture(name + "-" + v.name)
 	}
 	b.do("change the window back", chromedp.ResetViewport())
+}
+
+// picture keeps a picture of the whole page.
+func (b *tab) picture(name string) {
+	b.t.Helper()
+	ctx, end := context.WithTimeout(b.ctx, pageWait)
+	defer end()
+	shoot := chromedp.FullScreenshot(100)
+	if evaluate[bool](b, `document.documentElement.scrollHeight <= innerHeight`) {
+		shoot = chromedp.CaptureScreenshot() // a full one of a page from right to left is displaced
+	}
+	picture, err := chromedp.Run(ctx, shoot)
+	if err != nil {
+		b.t.Fatalf("a picture of %s: %v", name, err)
+	}
+	if err := os.WriteFile(filepath.Join(b.shots, name+".png"), picture, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // quiet holds the console to have reported nothing, violations of the content

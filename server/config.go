@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -194,11 +195,22 @@ type Keys struct {
 
 // Pages change what people see.
 type Pages struct {
-	// Overlay replaces single pages or the stylesheet, by the names listed in
-	// package pages. A page that does not parse is an error at start.
-	Overlay fs.FS
 	// Name of the product, shown on every page. Empty: the issuer's host.
 	Name string
+
+	// Logo is an SVG or PNG, shown above every page. Empty: a mark in the colour of
+	// the brand.
+	Logo []byte
+
+	// Light and Dark are the colours for light and dark screens. What is left empty
+	// is as it ships; a Brand for light screens serves dark ones as well. Colours in
+	// which people could not read are an error at start. WCAG 2.2 §1.4.3
+	Light, Dark pages.Colors
+
+	// Overlay replaces single pages, messages or the stylesheet, by the names listed
+	// in package pages, and adds languages. What does not parse, asks for what does
+	// not exist or lacks a placeholder is an error at start.
+	Overlay fs.FS
 }
 
 // Limits bound what one address or account may try; 0 takes the default.

@@ -45,9 +45,9 @@ type Server struct {
 // of a new store, and starts no goroutine: call Mount or Handler, and Run.
 func New(ctx context.Context, c Config) (*Server, error) {
 	resolved, found := resolve(c)
-	set, err := pages.New(pages.Config{Name: resolved.name, Overlay: c.Pages.Overlay})
+	set, err := pages.New(pages.Config{Name: resolved.name, Overlay: c.Pages.Overlay, Logo: c.Pages.Logo, Light: c.Pages.Light, Dark: c.Pages.Dark})
 	if err != nil {
-		found.add("Pages.Overlay", "what can't be used", "correct it, or take it out of the overlay: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		found.add("Pages", "what can't be used", "correct it: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if err := found.err(); err != nil {
 		return nil, err

@@ -57,8 +57,10 @@ var assetTypes = map[string]string{
 
 // Config is what a host changes about the pages.
 type Config struct {
-	Name    string // of the product, shown on every page
-	Overlay fs.FS  // replaces the files of the same names; nil: none
+	Name        string // of the product, shown on every page
+	Overlay     fs.FS  // replaces the files of the same names; nil: none
+	Logo        []byte // an SVG or PNG, shown above every page; empty: none
+	Light, Dark Colors // for light and dark screens
 }
 
 // New parses the pages and the messages. A file of the overlay whose name has no
@@ -84,15 +86,36 @@ func New(c Config) (*Set, error) {
 		}
 		return fs.ReadFile(base, file)
 	}
-	problems := []error{s.unknown(overlay)}
-	for _, p := range samples() {
-		problems = append(problems, s.parse(p, read))
+	colors, err := rebrand(c.Light, c.Dark)
+	problems := []error{err, s.unknown(overlay)}
+	for _, sample := range Samples(s.words.list[0]) {
+		problems = append(problems, s.parse(sample.Page.file(), read))
 	}
-	problems = append(problems, s.collect(base, read))
+	problems = append(problems, s.collect(base, read, colors), s.setLogo(c.Logo))
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return s, nil
+	tried := s.words.list
+	if overlay == nil {
+		tried = tried[:1] // nothing can be wrong that our own tests would not have found
+	}
+	return s, s.try(tried)
+}
+
+// try executes every page with sample data.
+func (s *Set) try(languages []*Language) error {
+	var problems []error
+	for _, l := range languages {
+		for _, sample := range Samples(l) {
+			if err := s.Render(io.Discard, l, "/assets", sample.Page); err != nil {
+				problems = append(problems, fmt.Errorf("%w (tried with sample data)", err))
+			}
+		}
+		if len(problems) > 0 {
+			break // it is the same in the others
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // unknown names the files of an overlay that replace nothing: a typing error
@@ -102,8 +125,8 @@ func (s *Set) unknown(overlay fs.FS) error {
 		return nil
 	}
 	known := []string{layoutFile, styleFile, iconFile, "logo.svg", "logo.png"}
-	for _, p := range samples() {
-		known = append(known, p.file())
+	for _, sample := range Samples(s.words.list[0]) {
+		known = append(known, sample.Page.file())
 	}
 	slices.Sort(known)
 	known = slices.Compact(known)
@@ -121,35 +144,50 @@ func (s *Set) unknown(overlay fs.FS) error {
 	return errors.Join(problems...)
 }
 
-// parse reads the page of a sample, once, and tries it.
-func (s *Set) parse(p Page, read func(string) ([]byte, error)) error {
-	file := p.file()
-	if s.pages[file] == nil {
-		t := template.New(layoutFile).Option("missingkey=error").Funcs(template.FuncMap{"strong": func(s string) strong { return strong(s) }})
-		for _, part := range []string{layoutFile, file} {
-			text, err := read(part)
-			if err != nil {
-				return fmt.Errorf("pages: %s: %w", part, err)
-			}
-			into := t
-			if part != layoutFile {
-				into = t.New(part)
-			}
-			if _, err := into.Parse(string(text)); err != nil {
-				return fmt.Errorf("pages: %s does not parse: %w", part, err)
-			}
-		}
-		s.pages[file] = t
+// parse reads a page, once.
+func (s *Set) parse(file string, read func(string) ([]byte, error)) error {
+	if s.pages[file] != nil {
+		return nil
 	}
-	for _, l := range s.words.list {
-		if err := s.Render(io.Discard, l, "/assets", p); err != nil {
-			return fmt.Errorf("%w (tried with sample data)", err)
+	t := template.New(layoutFile).Option("missingkey=error").Funcs(template.FuncMap{"strong": func(s string) strong { return strong(s) }})
+	s.pages[file] = t
+	for _, part := range []string{layoutFile, file} {
+		text, err := read(part)
+		if err != nil {
+			return fmt.Errorf("pages: %s: %w", part, err)
+		}
+		into := t
+		if part != layoutFile {
+			into = t.New(part)
+		}
+		if _, err := into.Parse(string(text)); err != nil {
+			return fmt.Errorf("pages: %s does not parse: %w", part, err)
 		}
 	}
 	return nil
 }
 
-func (s *Set) collect(base fs.FS, read func(string) ([]byte, error)) error {
+// setLogo takes the logo of the host's configuration.
+func (s *Set) setLogo(logo []byte) error {
+	if len(logo) == 0 {
+		return nil
+	}
+	name := "logo.svg"
+	switch {
+	case bytes.HasPrefix(logo, []byte("\x89PNG\r\n")):
+		name = "logo.png"
+	case !bytes.Contains(logo[:min(len(logo), 1024)], []byte("<svg")):
+		return errors.New("pages: the logo is neither an SVG nor a PNG")
+	}
+	if s.logo != "" {
+		return fmt.Errorf("pages: there is a logo and the overlay has %s, choose one of them", s.logo)
+	}
+	s.add(name, logo)
+	s.logo = name
+	return nil
+}
+
+func (s *Set) collect(base fs.FS, read func(string) ([]byte, error), colors string) error {
 	for _, name := range []string{styleFile, scriptFile, iconFile, "logo.svg", "logo.png"} {
 		body, err := read(name)
 		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "logo.") {
@@ -157,6 +195,9 @@ func (s *Set) collect(base fs.FS, read func(string) ([]byte, error)) error {
 		}
 		if err != nil {
 			return fmt.Errorf("pages: %s: %w", name, err)
+		}
+		if name == styleFile {
+			body = append(slices.Clone(body), colors...)
 		}
 		s.add(name, body)
 		if strings.HasPrefix(name, "logo.") && s.logo == "" {

@@ -41,7 +41,8 @@ func TestEveryPageStandsInTheFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range samples() {
+	for _, sample := range Samples(s.Language(nil, "")) {
+		p := sample.Page
 		var out bytes.Buffer
 		if err := s.Render(&out, s.Language(nil, ""), "/auth/oauth/assets", p); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,152 @@
+package pages
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Colors are the five colours of the pages, each written as #1a73e8. Empty ones are
+// those that ship; BrandText is then whichever of black and white reads better.
+type Colors struct {
+	Brand     string // of what is to be pressed
+	BrandText string // on it
+	Page      string // behind the card
+	Card      string
+	Text      string
+}
+
+// The colours that ship, as in style.css.
+var (
+	lightColors = Colors{Brand: "#2f5bd7", BrandText: "#ffffff", Page: "#f3f5f9", Card: "#ffffff", Text: "#171b26"}
+	darkColors  = Colors{Brand: "#8fb0ff", BrandText: "#0d1530", Page: "#0f1218", Card: "#191d26", Text: "#edf0f6"}
+)
+
+// Contrasts that are held. WCAG 2.2 §1.4.3, §1.4.11; text is asked for more, since
+// quieter text is made from it.
+const (
+	contrastText  = 10
+	contrastBrand = 4.5
+	contrastShape = 3
+)
+
+// rgb is a colour, each part 0 to 255.
+type rgb [3]float64
+
+func parseColor(s string) (c rgb, err error) {
+	digits, ok := strings.CutPrefix(s, "#")
+	if len(digits) == 3 {
+		digits = string([]byte{digits[0], digits[0], digits[1], digits[1], digits[2], digits[2]})
+	}
+	n, err := strconv.ParseUint(digits, 16, 32)
+	if !ok || len(digits) != 6 || err != nil {
+		return c, fmt.Errorf("%q is no colour, write it as in #1a73e8", s)
+	}
+	return rgb{float64(n >> 16), float64(n >> 8 & 255), float64(n & 255)}, nil
+}
+
+func (c rgb) String() string {
+	return fmt.Sprintf("#%02x%02x%02x", int(math.Round(c[0])), int(math.Round(c[1])), int(math.Round(c[2])))
+}
+
+// mix moves a colour towards another by part, 0 to 1.
+func (c rgb) mix(to rgb, part float64) rgb {
+	for i := range c {
+		c[i] += (to[i] - c[i]) * part
+	}
+	return c
+}
+
+// luminance is how bright a colour is. WCAG 2.2, relative luminance
+func (c rgb) luminance() float64 {
+	var linear [3]float64
+	for i, v := range c {
+		if v /= 255; v <= 0.04045 {
+			linear[i] = v / 12.92
+		} else {
+			linear[i] = math.Pow((v+0.055)/1.055, 2.4)
+		}
+	}
+	return 0.2126*linear[0] + 0.7152*linear[1] + 0.0722*linear[2]
+}
+
+// contrast is 1 to 21. WCAG 2.2, contrast ratio
+func contrast(a, b rgb) float64 {
+	x, y := a.luminance(), b.luminance()
+	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+// rebrand returns the rules that put a host's colours in the place of those that ship;
+// empty when there are none. A brand colour for light pages alone is brightened for
+// dark ones until it can be seen there.
+func rebrand(light, dark Colors) (css string, err error) {
+	if light == (Colors{}) && dark == (Colors{}) {
+		return "", nil
+	}
+	if dark.Brand == "" && light.Brand != "" {
+		brand, err := parseColor(light.Brand)
+		if err != nil {
+			return "", fmt.Errorf("pages: Light.Brand: %w", err)
+		}
+		card, err := parseColor(cmp.Or(dark.Card, darkColors.Card))
+		if err != nil {
+			return "", fmt.Errorf("pages: Dark.Card: %w", err)
+		}
+		for i := 0; i < 20 && contrast(brand, card) < contrastBrand; i++ {
+			brand = brand.mix(rgb{255, 255, 255}, 0.1)
+		}
+		dark.Brand = brand.String()
+	}
+	day, err := light.rules("Light", lightColors)
+	night, err2 := dark.rules("Dark", darkColors)
+	if err := errors.Join(err, err2); err != nil {
+		return "", err
+	}
+	return "\n:root {" + day + " }\n@media (prefers-color-scheme: dark) { :root {" + night + " } }\n", nil
+}
+
+// rules checks that people can read what is written in these colours.
+func (c Colors) rules(field string, otherwise Colors) (string, error) {
+	if c.BrandText == "" && c.Brand == "" {
+		c.BrandText = otherwise.BrandText
+	}
+	c.Brand, c.Page = cmp.Or(c.Brand, otherwise.Brand), cmp.Or(c.Page, otherwise.Page)
+	c.Card, c.Text = cmp.Or(c.Card, otherwise.Card), cmp.Or(c.Text, otherwise.Text)
+	if brand, err := parseColor(c.Brand); err == nil && c.BrandText == "" {
+		c.BrandText = "#ffffff"
+		if contrast(brand, rgb{}) > contrast(brand, rgb{255, 255, 255}) {
+			c.BrandText = "#000000"
+		}
+	}
+	var rules strings.Builder
+	var problems []error
+	parsed := map[string]rgb{}
+	for _, v := range []struct{ field, name, value string }{
+		{"Brand", "--brand", c.Brand}, {"BrandText", "--brand-text", c.BrandText}, {"Page", "--page", c.Page}, {"Card", "--card", c.Card}, {"Text", "--text", c.Text},
+	} {
+		color, err := parseColor(v.value)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("pages: %s.%s: %w", field, v.field, err))
+		}
+		parsed[v.field] = color
+		rules.WriteString(" " + v.name + ": " + color.String() + ";")
+	}
+	if len(problems) > 0 {
+		return "", errors.Join(problems...)
+	}
+	for _, pair := range []struct {
+		front, back string
+		least       float64
+	}{
+		{"Text", "Card", contrastText}, {"Text", "Page", contrastText}, {"BrandText", "Brand", contrastBrand}, {"Brand", "Card", contrastShape},
+	} {
+		if is := contrast(parsed[pair.front], parsed[pair.back]); is < pair.least {
+			problems = append(problems, fmt.Errorf("pages: %s.%s %s on %s %s has a contrast of %.1f and needs %g, choose one of them lighter or darker",
+				field, pair.front, parsed[pair.front], pair.back, parsed[pair.back], is, pair.least))
+		}
+	}
+	return rules.String(), errors.Join(problems...)
+}
