@@ -69,7 +69,9 @@ func (m *move) decide(ctx context.Context) error {
 	}
 	left := storage.Place{Store: m.here.Store, State: storage.PlaceLeft, Other: m.o.To, At: m.now}
 	if err := storage.SetPlace(ctx, m.from, left, m.atHere); err != nil {
-		now, _, readErr := storage.PlaceOf(ctx, m.from)
+		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace) // the time of ctx may be up
+		now, _, readErr := storage.PlaceOf(again, m.from)
+		cancel()
 		switch {
 		case readErr != nil && errors.Is(err, storage.ErrUnknown):
 			// Both may be the home now, and what is written to the wrong one is lost.

@@ -29,6 +29,8 @@ const (
 	defaultFence = 5 * time.Second
 	grace        = 5 * time.Second // for the marks, after which it is decided
 
+	breath = time.Second // between two fences
+
 	few        = 200 // keys that are copied in a moment
 	mostRounds = 200 // of copying what was written meanwhile
 	mostFences = 4
@@ -168,6 +170,11 @@ func (m *move) run(ctx context.Context) error {
 		}
 		if changed, err := m.change(ctx, whole); changed || err != nil {
 			return err
+		}
+		select { // those who waited have their turn
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(breath):
 		}
 	}
 	return fmt.Errorf("%w: moving: the last changes were not copied within %v in %d tries: allow for more, or move when there is less to do", storage.ErrUnavailable, m.o.Fence, mostFences)
