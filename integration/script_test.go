@@ -147,6 +147,9 @@ func check(do func(s *scene, args []string) (bool, error)) func(*testscript.Test
 
 // leave closes the world of a script.
 func (s *scene) leave(ts *testscript.TestScript) {
+	if s.world == nil { // it could not be opened anew
+		return
+	}
 	if err := s.world.backend.Close(); err != nil {
 		ts.Fatalf("close the store: %v", err)
 	}
@@ -200,7 +203,13 @@ func (s *scene) startServer(args []string) error {
 			return err
 		}
 	}
-	s.world, err = newWorld(plan{
+	if s.world != nil { // the same store is opened anew
+		if err := s.world.backend.Close(); err != nil {
+			return err
+		}
+		s.world = nil
+	}
+	made, err := newWorld(plan{
 		backend: s.place.backend, dir: s.place.dir, dsn: s.place.dsn, schema: s.place.schema, issuer: settings.Get("issuer"),
 		configure: func(c *server.Config) {
 			c.Lifetimes = server.Lifetimes{
@@ -224,6 +233,7 @@ func (s *scene) startServer(args []string) error {
 	if err != nil {
 		return err
 	}
+	s.world = made
 	s.browsers, s.pages = map[string]*person{}, map[string]*reply{}
 	s.env("issuer", s.world.issuer)
 	return s.changeBrowser([]string{"first"})
