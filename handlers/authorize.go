@@ -126,9 +126,10 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	}
 	silent := slices.Contains(a.Prompt, "none")
 	now := h.now()
-	if e := h.unmet(a, p.Subject, yet(now), now); e != nil || asksForPage(a.Prompt) {
+	lacking := h.unmet(a, p.Subject, yet(now), now)
+	if raise := lacking != nil && lacking.Reason == "acr_unmet" && !silent && len(h.config.Steps) > 0; lacking != nil && !raise || asksForPage(a.Prompt) {
 		if silent {
-			return h.trySilently(w, r, a, e)
+			return h.trySilently(w, r, a, lacking)
 		}
 		return h.ask(w, r, a, at, stepLogin, present{})
 	}
@@ -140,6 +141,16 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 		}
 		h.record(r.Context(), e)
 		return h.deliver(w, r, outcome{Answer: h.engine.Refuse(a, e)}, a.Client.ID)
+	}
+	switch next, e := h.dueFor(r, a, at, p.Subject); {
+	case e != nil:
+		return e
+	case next != "" && silent:
+		return h.refuseClient(w, r, a, stepRequired())
+	case next != "":
+		return h.ask(w, r, a, at, next, p)
+	case lacking != nil: // no step is there that could raise the acr
+		return h.ask(w, r, a, at, stepLogin, present{})
 	}
 	var o outcome
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
@@ -195,7 +206,7 @@ func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p 
 func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed, next step, p present) *engine.Error {
 	place := func(rec *record) {
 		rec.Step = next
-		if next == stepConsent {
+		if next != stepLogin {
 			rec.Subject, rec.Shown = p.Subject, shown(a)
 			if p.session != nil {
 				rec.SessionKey = []byte(p.session.Key)

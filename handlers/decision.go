@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
-	"github.com/doorward/doorward/storage"
 )
 
 var (
@@ -111,47 +110,72 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 		e.Setting = "Login"
 		return h.close(r, in, e)
 	}
-	if e := h.unmet(in.a, s, in.record.CreatedAt, now); e != nil {
+	next, e := h.due(r.Context(), in, s, nil)
+	if e != nil {
+		return outcome{}, e
+	}
+	// A step may raise the acr, so it counts when the last one is taken.
+	if e := h.unmet(in.a, s, in.record.CreatedAt, now); e != nil && (next == "" || e.Reason != "acr_unmet") {
 		return h.close(r, in, e)
 	}
+	return h.moved(r, in, func(ctx context.Context, rec *record) (outcome, error) {
+		rec.Subject, rec.LoggedIn = s, !s.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
+		if next != "" {
+			return h.hold(ctx, in, rec, next)
+		}
+		if h.source != nil {
+			return h.settle(ctx, in, rec, outcome{})
+		}
+		before, err := h.current(ctx, r)
+		if err != nil {
+			return outcome{}, err
+		}
+		return h.enterSession(ctx, r, in, rec, before)
+	})
+}
+
+// moved is move in a unit of work of its own.
+func (h *Handlers) moved(r *http.Request, in *Interaction, to func(ctx context.Context, rec *record) (outcome, error)) (outcome, *engine.Error) {
 	var result outcome
-	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		var err error
-		result, err = h.move(ctx, in, func(rec *record) (outcome, error) {
-			var o outcome
-			person := s
-			if h.source == nil {
-				var err error
-				var session *storage.Session
-				if person, session, o.Session, err = h.signIn(ctx, r, s); err != nil {
-					return o, err
-				}
-				rec.SessionKey, o.Life = []byte(session.Key), h.config.Lifetimes.SessionAbsolute
-			}
-			rec.Subject, rec.LoggedIn = person, !person.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
-			if rec.Account != "" {
-				rec.Step, o.Place = stepDone, h.path(rec.Account)
-				return o, nil
-			}
-			ask, scopes, err := h.mustAsk(ctx, in.a, person, rec.LoggedIn)
-			if err != nil {
-				return o, err
-			}
-			if ask {
-				rec.Step, rec.Shown = stepConsent, shown(in.a)
-				o.Place = h.path("interaction/" + in.ID)
-				return o, nil
-			}
-			rec.Step = stepDone
-			o.Answer, err = h.approve(ctx, in.a, person, scopes)
-			return o, err
-		})
+	err := h.store.Do(r.Context(), func(ctx context.Context) (err error) {
+		result, err = h.move(ctx, in, func(rec *record) (outcome, error) { return to(ctx, rec) })
 		return err
 	})
 	if err != nil {
 		return outcome{}, storeFailed(err)
 	}
 	return result, nil
+}
+
+// enterSession makes the session of who has signed in, and goes on.
+func (h *Handlers) enterSession(ctx context.Context, r *http.Request, in *Interaction, rec *record, before present) (outcome, error) {
+	person, session, token, err := h.signIn(ctx, r, rec.Subject, before)
+	if err != nil {
+		return outcome{}, err
+	}
+	rec.Subject, rec.SessionKey, rec.Pending, rec.Raised = person, []byte(session.Key), false, false
+	return h.settle(ctx, in, rec, outcome{Session: token, Life: h.config.Lifetimes.SessionAbsolute})
+}
+
+// settle leads on from the login and its steps, in the unit of work of ctx: to the page of
+// the account, to the consent or to the client.
+func (h *Handlers) settle(ctx context.Context, in *Interaction, rec *record, o outcome) (outcome, error) {
+	if rec.Account != "" {
+		rec.Step, o.Place = stepDone, h.path(rec.Account)
+		return o, nil
+	}
+	ask, scopes, err := h.mustAsk(ctx, in.a, rec.Subject, rec.LoggedIn)
+	if err != nil {
+		return o, err
+	}
+	if ask {
+		rec.Step, rec.Shown = stepConsent, shown(in.a)
+		o.Place = h.path("interaction/" + in.ID)
+		return o, nil
+	}
+	rec.Step = stepDone
+	o.Answer, err = h.approve(ctx, in.a, rec.Subject, scopes)
+	return o, err
 }
 
 // acceptSilently is acceptLogin with prompt=none: nothing is asked and no
@@ -162,6 +186,12 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 		return nil, failed("subject_invalid", err)
 	}
 	if e := h.unmet(in.a, s, yet(now), now); e != nil {
+		return nil, e
+	}
+	if next, e := h.due(r.Context(), in, s, nil); e != nil || next != "" {
+		if e == nil {
+			e = stepRequired()
+		}
 		return nil, e
 	}
 	var o outcome
@@ -176,7 +206,11 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 		}
 		person := s
 		if h.source == nil {
-			if person, _, o.Session, err = h.signIn(ctx, r, s); err != nil {
+			before, err := h.current(ctx, r)
+			if err != nil {
+				return err
+			}
+			if person, _, o.Session, err = h.signIn(ctx, r, s, before); err != nil {
 				return err
 			}
 		}
@@ -191,6 +225,10 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 
 func consentRequired() *engine.Error {
 	return &engine.Error{Code: "consent_required", Reason: "consent_required", Description: "The person has to be asked, and the request has prompt=none."}
+}
+
+func stepRequired() *engine.Error {
+	return &engine.Error{Code: "interaction_required", Reason: "interaction_required", Description: "The person has to do something first, and the request has prompt=none."}
 }
 
 // allow completes the consent step and remembers the decision.

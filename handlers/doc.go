@@ -17,6 +17,7 @@
 //	      │                                                              ▼
 //	      └── signed in, consent needed ────────────────────────────▶ consent ── Allow ──▶ done (code)
 //
+//	login, or signed in ── a Step of the host's is needed ──▶ that step ── Done ──▶ as above
 //	POST authorize ──▶ start ── GET: the cookies are there ──▶ as above
 //	login, consent ── Deny, or prompt, max_age, id_token_hint not met ──▶ done (error)
 //	consent ── the person signed out, or the client changed ──▶ start

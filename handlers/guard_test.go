@@ -23,7 +23,7 @@ func TestASessionThatEndedIsNotRevived(t *testing.T) {
 	var session *storage.Session
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	err := w.store.Do(ctx, func(ctx context.Context) (err error) {
-		_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now})
+		_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{})
 		return err
 	})
 	if err != nil {
@@ -213,7 +213,7 @@ func TestSigningOutTwiceWritesOnce(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		var session *storage.Session
 		err := w.store.Do(ctx, func(ctx context.Context) (err error) {
-			_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now})
+			_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{})
 			return err
 		})
 		if err != nil {

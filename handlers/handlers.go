@@ -30,6 +30,7 @@ type Config struct {
 	Client func(ctx context.Context, id string) (*storage.Client, error)
 
 	Login   Login
+	Steps   []Step      // between the two; none: nil
 	Consent Consent     // nil: the built-in page
 	Scopes  []ScopeView // with their words for the consent page
 	Pages   *pages.Set

@@ -138,10 +138,16 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			redirect(w, h.path("interaction/"+at.id))
 			return nil
 		}
-		if in.Granted, e = h.granted(r.Context(), in.a, in.Subject.ID); e != nil {
-			return e
+		if _, extra := at.record.Step.extra(); extra {
+			if e := h.serveStep(w, r, in); e != nil {
+				return e
+			}
+		} else {
+			if in.Granted, e = h.granted(r.Context(), in.a, in.Subject.ID); e != nil {
+				return e
+			}
+			h.consentFor(in).ServeConsent(w, r, in)
 		}
-		h.consentFor(in).ServeConsent(w, r, in)
 	}
 	if out, ok := w.(*response); ok && !in.done && !out.written() {
 		return failed("hook_silent", errors.New("handlers: the hook wrote no page and completed nothing"))
@@ -170,7 +176,7 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 	}
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
 		fresh, err := h.records.Get(ctx, in.record.Key)
-		if err != nil || fresh.Step != stepConsent {
+		if err != nil || fresh.Step != in.record.Step {
 			return err
 		}
 		fresh.startOver()
@@ -182,8 +188,11 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 	return false, nil
 }
 
-// consenting returns who is at the consent page of an interaction.
+// consenting returns who is at the consent page or at a step of an interaction.
 func (h *Handlers) consenting(ctx context.Context, r *http.Request, rec *record) (present, error) {
+	if rec.Pending {
+		return h.held(ctx, rec)
+	}
 	p, err := h.current(ctx, r)
 	if err == nil && h.source == nil && p.SessionID != rec.Subject.SessionID {
 		// The cookie of a sign-in is lost when its answer was not waited for.

@@ -12,11 +12,12 @@ import (
 )
 
 // Interaction is an authorize request while a person is busy with it. A Login or
-// Consent reads its fields, and completes it by exactly one of Accept, Allow and
-// Deny, or writes a page. It belongs to one HTTP request and is not for concurrent
+// Consent reads its fields, and completes it by exactly one of Accept, Done,
+// Allow and Deny, or writes a page. It belongs to one HTTP request and is not for concurrent
 // use; to come back to it later, send the browser to URL.
 type Interaction struct {
 	ID       string
+	Step     string // login, consent, or the Name of a Step
 	Client   ClientView
 	Scopes   []ScopeView // what is asked for
 	Audience []string
@@ -297,7 +298,7 @@ func (h *Handlers) view(a *engine.Authorization, rec *record, id, secret string)
 		in.Client.Host, in.Client.Local = strings.TrimPrefix(strings.TrimPrefix(h.origin, "https://"), "http://"), false
 	}
 	if rec != nil {
-		in.Subject = rec.Subject
+		in.Subject, in.Step = rec.Subject, rec.Step.public()
 		in.Action = h.path("interaction/"+id) + "?step=" + string(rec.Step)
 	}
 	return in

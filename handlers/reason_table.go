@@ -152,7 +152,7 @@ var reasons = []reason{
 	{"subject_is_client", "server_error", "The login named a person whose ID is the client_id of a client, so that tokens of both would look alike.", "Give the client another ID, or prefix the IDs of people, as in user-1."},
 	{"approval_invalid", "server_error", "A hook approved what was not asked for.", "Compare the hook with the request in the log."},
 	{"scope_not_asked", "server_error", "A consent page allowed a scope that was not asked for.", "Interaction.Allow takes only scopes of Interaction.Scopes."},
-	{"wrong_step", "server_error", "A hook completed an interaction in the way of another hook.", "A Login completes with Accept, a Consent with Allow."},
+	{"wrong_step", "server_error", "A hook completed an interaction in the way of another hook.", "A Login completes with Accept, a Step with Done, a Consent with Allow."},
 	{"hook_silent", "server_error", "A hook wrote no page and completed nothing.", "Call Accept, Allow or Deny, or write a page."},
 	{"sign_out_failed", "server_error", "The host's session could not be ended.", "The log has the host's error."},
 	{"login_unavailable", "temporarily_unavailable", "The sign-in can not be checked at the moment.", "The log has the error of the login."},

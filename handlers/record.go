@@ -64,6 +64,14 @@ type record struct {
 	LoggedIn   bool    `json:"logged_in,omitempty"`   // in this interaction
 	Shown      string  `json:"shown,omitempty"`       // digest of what the consent page shows
 
+	// The steps of the host that were taken. While a login is pending there is no session
+	// yet; Epoch is that of the person when they gave the first proof. Raised says that a
+	// step has learned something that the session is not told yet.
+	Passed  []string `json:"passed,omitempty"`
+	Pending bool     `json:"pending,omitempty"`
+	Epoch   uint64   `json:"epoch,omitempty"`
+	Raised  bool     `json:"raised,omitempty"`
+
 	// The last decision, so that it can be given again to a double click.
 	Decision  []byte    `json:"decision,omitempty"` // MAC of the request that decided
 	Sealed    []byte    `json:"sealed,omitempty"`   // an outcome under the cookie's secret
@@ -153,6 +161,7 @@ func (v *record) meant(p present, a *engine.Authorization) bool {
 // startOver forgets who signed in.
 func (v *record) startOver() {
 	v.Step, v.Subject, v.SessionKey, v.LoggedIn, v.Shown = stepStart, Subject{}, nil, false, ""
+	v.Passed, v.Pending, v.Epoch, v.Raised = nil, false, 0, false
 }
 
 // ended says whether the time of the interaction is over.

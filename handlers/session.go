@@ -87,15 +87,11 @@ func (h *Handlers) sessionStamp(ctx context.Context, subject, sessionID string) 
 	return stamp, err
 }
 
-// signIn makes a session of ours in the unit of work of ctx, ends the one the
-// browser had before, and completes the subject. The token is new at every sign-in,
+// signIn makes a session of ours in the unit of work of ctx, ends the one
+// before, and completes the subject. The token is new at every sign-in,
 // so one that was planted or seen before is worth nothing.
-func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject) (Subject, *storage.Session, string, error) {
+func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, before present) (Subject, *storage.Session, string, error) {
 	now := h.now()
-	before, err := h.current(ctx, r)
-	if err != nil {
-		return s, nil, "", err
-	}
 	s.SessionID = opaque.NewID(now)
 	if was := before.session; was != nil {
 		if was.Subject == s.ID {

@@ -43,6 +43,7 @@ type world struct {
 type options struct {
 	login   Login
 	consent Consent
+	steps   []Step
 }
 
 func newWorld(t *testing.T, o options) *world {
@@ -114,7 +115,7 @@ func (w *world) open(o options) {
 	}
 	w.store = store
 	w.h, err = New(Config{
-		Issuer: w.url, Base: w.url + "/oauth", Store: store, Engine: e, Keys: keys, Client: client, Login: o.login, Consent: o.consent,
+		Issuer: w.url, Base: w.url + "/oauth", Store: store, Engine: e, Keys: keys, Client: client, Login: o.login, Consent: o.consent, Steps: o.steps,
 		Scopes: []ScopeView{{Name: "notes", Description: "Read your notes"}}, Pages: set, Development: true, Logger: log,
 		Lifetimes: Lifetimes{Interaction: time.Hour, Consent: 2160 * time.Hour, SessionIdle: 336 * time.Hour, SessionAbsolute: 2160 * time.Hour},
 	})

@@ -31,6 +31,10 @@ type Config struct {
 	// own session, handlers.PasswordLogin for a ready page, or any handlers.Login.
 	Login handlers.Login
 
+	// Steps are pages of the host's between the login and the consent, in their order:
+	// terms, an organisation to choose, a second factor. nil: none.
+	Steps []handlers.Step
+
 	// Consent asks people what a client may do. nil: the built-in page.
 	Consent handlers.Consent
 

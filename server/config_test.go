@@ -123,6 +123,26 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+func TestSteps(t *testing.T) {
+	needed := func(context.Context, *handlers.Interaction) (bool, error) { return false, nil }
+	for _, c := range []struct {
+		steps []handlers.Step
+		want  []string
+	}{
+		{[]handlers.Step{{Name: "terms", Needed: needed, Serve: nobody}, {Name: "org-2", Needed: needed, Serve: nobody}}, nil},
+		{[]handlers.Step{{Name: "terms", Needed: needed, Serve: nobody}, {Name: "terms", Needed: needed, Serve: nobody}}, []string{"Steps[1].Name"}},
+		{[]handlers.Step{{Name: "Terms", Needed: needed, Serve: nobody}, {Name: "login", Needed: needed, Serve: nobody}}, []string{"Steps[0].Name", "Steps[1].Name"}},
+		{[]handlers.Step{{}}, []string{"Steps[0].Name", "Steps[0].Needed", "Steps[0].Serve"}},
+	} {
+		config := valid(t)
+		config.Steps = c.steps
+		_, err := server.New(t.Context(), config)
+		if got := fields(t, err); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: the problems are %q, want %q", c.steps, got, c.want)
+		}
+	}
+}
+
 func TestPrefix(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"": "", "/": "", "/connect": "", "/a/b": "",

@@ -52,6 +52,8 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		found.add("Store", "nothing", `open a database, as in bolt.Open("doorward.db")`)
 	}
 	judgeLogin(c.Login, found)
+	r.Steps = slices.Clone(c.Steps)
+	judgeSteps(c.Steps, found)
 	r.resolveScopes(found)
 	r.resolveLifetimes(found)
 	r.resolveRefresh(found)
@@ -123,6 +125,27 @@ func judgeLogin(login handlers.Login, found *problems) {
 			found.add("Login.LoginURL", "nothing", `write where people sign in, as in "/login"`)
 		case err != nil || u.Fragment != "" || u.Host == "" && !strings.HasPrefix(l.LoginURL, "/") || u.Host != "" && u.Scheme != "https" && !loopback(u.Hostname()):
 			found.add("Login.LoginURL", quoted(l.LoginURL), `write a path or an https URL, as in "/login"`)
+		}
+	}
+}
+
+// judgeSteps finds steps that could not be served, or told apart.
+func judgeSteps(steps []handlers.Step, found *problems) {
+	odd := func(c rune) bool { return !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') }
+	for i, s := range steps {
+		switch at := index("Steps", i); {
+		case s.Name == "" || len(s.Name) > 40 || strings.ContainsFunc(s.Name, odd):
+			found.add(at+".Name", quoted(s.Name), `write up to 40 small letters, digits and dashes, as in "terms"`)
+		case slices.Contains([]string{"login", "consent", "select"}, s.Name):
+			found.add(at+".Name", quoted(s.Name)+", which is a step of the server's", `write another, as in "terms"`)
+		case slices.ContainsFunc(steps[:i], func(t handlers.Step) bool { return t.Name == s.Name }):
+			found.add(at+".Name", quoted(s.Name)+" a second time", "give one of them another")
+		}
+		if s.Needed == nil {
+			found.add(index("Steps", i)+".Needed", "nothing", "set the function that says whether the step is due")
+		}
+		if s.Serve == nil {
+			found.add(index("Steps", i)+".Serve", "nothing", "set the function that serves the page of the step")
 		}
 	}
 }

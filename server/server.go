@@ -126,7 +126,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	}
 	s.handlers, err = handlers.New(handlers.Config{
 		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,
-		Client: s.clients.lookup, Login: c.Login, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
+		Client: s.clients.lookup, Login: c.Login, Steps: c.Steps, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
 		Lifetimes: handlers.Lifetimes{
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
