@@ -35,6 +35,8 @@ type Config struct {
 	Scopes  []ScopeView // with their words for the consent page
 	Pages   *pages.Set
 
+	AuthMethods []string // in which clients prove who they are, none included; told in the metadata
+
 	RequirePushed bool // told in the metadata
 	RequireSigned bool // told in the metadata
 	MutualTLS     MutualTLS

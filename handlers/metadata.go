@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -60,8 +60,12 @@ func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error)
 }
 
 func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
-	proven := append([]string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}, h.config.MutualTLS.Methods...)
-	withNone := append(slices.Clone(proven), storage.AuthMethodNone)
+	methods, signatures := h.config.AuthMethods, h.engine.Signatures()
+	proven := slices.DeleteFunc(slices.Clone(methods), func(m string) bool { return m == storage.AuthMethodNone })
+	asserted := signatures
+	if slices.Contains(methods, storage.AuthMethodSecretJWT) {
+		asserted = append(slices.Clone(signatures), jws.HS256)
+	}
 	doc := map[string]any{
 		"issuer":                                         h.config.Issuer,
 		"response_types_supported":                       []string{"code"},
@@ -71,14 +75,14 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		"id_token_signing_alg_values_supported":          h.config.Keys.Algorithms(),
 		"code_challenge_methods_supported":               []string{"S256"},
 		"tls_client_certificate_bound_access_tokens":     h.config.MutualTLS.on(),
-		"dpop_signing_alg_values_supported":              dpop.Algorithms(),
-		"token_endpoint_auth_methods_supported":          withNone,
+		"dpop_signing_alg_values_supported":              signatures,
+		"token_endpoint_auth_methods_supported":          methods,
 		"scopes_supported":                               offer.Scopes,
 		"claims_supported":                               slices.Concat(protocolClaims, offer.Claims),
 		"claim_types_supported":                          []string{"normal"},
 		"claims_parameter_supported":                     true,
 		"request_parameter_supported":                    true,
-		"request_object_signing_alg_values_supported":    engine.RequestObjectAlgorithms(),
+		"request_object_signing_alg_values_supported":    signatures,
 		"require_signed_request_object":                  h.config.RequireSigned,
 		"authorization_signing_alg_values_supported":     h.config.Keys.Algorithms(),
 		"userinfo_signing_alg_values_supported":          h.config.Keys.Algorithms(),
@@ -111,7 +115,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 		doc["protected_resources"] = offer.Resources // RFC 9728 §4
 	}
 	if at.Revoke != "" {
-		doc["revocation_endpoint_auth_methods_supported"] = withNone
+		doc["revocation_endpoint_auth_methods_supported"] = methods
 	}
 	if at.Introspect != "" {
 		doc["introspection_endpoint_auth_methods_supported"] = proven
@@ -119,7 +123,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	}
 	for name := range doc {
 		if endpoint, ok := strings.CutSuffix(name, "_auth_methods_supported"); ok {
-			doc[endpoint+"_auth_signing_alg_values_supported"] = engine.AssertionAlgorithms()
+			doc[endpoint+"_auth_signing_alg_values_supported"] = asserted
 		}
 	}
 	return doc

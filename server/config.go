@@ -96,6 +96,12 @@ type Config struct {
 	// to it by their RequireSignedRequestObject. RFC 9101 §10.5
 	RequireSigned bool
 
+	// FAPI2 holds the server and its clients to the FAPI 2.0 Security Profile: requests
+	// are pushed, clients prove who they are by keys or certificates, tokens are bound to
+	// a key, nothing is signed by RS256. What the profile forbids is an error at start,
+	// and a refusal later.
+	FAPI2 bool
+
 	// MutualTLS lets clients prove who they are, and bind their tokens, by TLS
 	// certificates. RFC 8705
 	MutualTLS MutualTLS

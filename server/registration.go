@@ -65,6 +65,9 @@ func judgeGrantTypes(devices bool, further []handlers.Grant, found *problems) {
 
 // authMethods are the ways in which a client may prove who it is. RFC 6749 §2.3
 func (g *registrar) authMethods() []string {
+	if g.fapi {
+		return append([]string{storage.AuthMethodPrivateKey}, g.certificates.Methods()...)
+	}
 	return slices.Concat([]string{"client_secret_basic", "client_secret_post", storage.AuthMethodSecretJWT, storage.AuthMethodPrivateKey}, g.certificates.Methods(), []string{storage.AuthMethodNone})
 }
 
@@ -89,6 +92,7 @@ type registrar struct {
 
 	certificates engine.CertificateRules
 
+	fapi     bool // the FAPI 2.0 profile is on
 	loopback bool // the issuer is on loopback, so clients may be too
 	now      func() time.Time
 }
@@ -113,6 +117,7 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	g.judgeResources(c, found)
 	g.judgeLogout(c, found)
 	g.judgeAlgorithms(c, found)
+	g.judgeFAPI2(c, found)
 }
 
 // judgeAlgorithms checks by what the server is to sign for the client.

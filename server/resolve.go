@@ -54,6 +54,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	judgeLogin(c.Login, found)
 	r.Steps = slices.Clone(c.Steps)
 	judgeSteps(c.Steps, found)
+	r.resolveFAPI2(found)
 	r.resolveScopes(found)
 	r.resolveLifetimes(found)
 	r.resolveRefresh(found)
@@ -94,7 +95,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	}
 	judgeGrantTypes(c.DeviceGrant, c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
-	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, certificates: r.MutualTLS.rules(), loopback: r.site.loopback, now: now}
+	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, certificates: r.MutualTLS.rules(), fapi: r.FAPI2, loopback: r.site.loopback, now: now}
 	r.resolveClients(found)
 	return r, found
 }

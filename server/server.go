@@ -101,7 +101,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
-		DPoP: engine.DPoPRules(c.DPoP), Certificates: c.MutualTLS.rules(),
+		DPoP: engine.DPoPRules(c.DPoP), Certificates: c.MutualTLS.rules(), Signatures: c.signatures(),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,
 			RefreshIdle: c.Lifetimes.RefreshIdle, RefreshAbsolute: c.Lifetimes.RefreshAbsolute,
@@ -134,6 +134,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
 		LoginLimit: c.Limits.Logins, BeginLimit: c.Limits.Begun, HookTime: c.Limits.Hooks,
 		MutualTLS:   s.mutualTLS(),
+		AuthMethods: c.registrar.authMethods(),
 		Development: c.site.loopback, Logger: s.log,
 	})
 	if err != nil {

@@ -55,6 +55,7 @@ type Request struct {
 // Proof is a proof that was found good.
 type Proof struct {
 	Thumbprint string // of its key: the jkt of RFC 9449 §6
+	Algorithm  string // one of Algorithms
 	JTI        string // 1 to 128 bytes
 	Nonce      string // as it came, "" for none; not judged
 	IssuedAt   time.Time
@@ -113,11 +114,10 @@ func Read(r Request, now time.Time) (*Proof, *Defect) {
 	if err != nil {
 		return nil, defect("dpop_malformed", "The DPoP header is not a compact JWT with a jwk that is accepted here.").with("%v", err)
 	}
-	return r.judge(claims, thumbprint, now)
+	return r.judge(claims, &Proof{Thumbprint: thumbprint, Algorithm: h.Algorithm}, now)
 }
 
-func (r Request) judge(claims map[string]json.RawMessage, thumbprint string, now time.Time) (*Proof, *Defect) {
-	p := &Proof{Thumbprint: thumbprint}
+func (r Request) judge(claims map[string]json.RawMessage, p *Proof, now time.Time) (*Proof, *Defect) {
 	var ok bool
 	if p.JTI, ok = text(claims, "jti"); !ok || p.JTI == "" || len(p.JTI) > maxJTI {
 		return nil, defect("dpop_jti", "The DPoP proof needs a jti, a string of 1 to 128 bytes.")

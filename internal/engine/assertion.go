@@ -18,9 +18,6 @@ const (
 	maxJTI        = 255              // bytes
 )
 
-// AssertionAlgorithms are those that client assertions may be signed by.
-func AssertionAlgorithms() []string { return append(jws.Verifiable(), jws.HS256) }
-
 // AssertionMethod is the method of client authentication that an assertion is of: who
 // signs by HS256 uses its secret. RFC 7523 §2.2, OpenID Connect Core §9
 func AssertionMethod(assertion storage.Secret) string {

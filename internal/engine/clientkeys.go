@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/doorward/doorward/internal/jws"
@@ -48,8 +50,14 @@ func (e *Engine) verifyBy(ctx context.Context, c *storage.Client, token string) 
 		}
 		header, payload, err = keys.Verify(token)
 	}
+	if err == nil && !has(e.config.Signatures, header.Algorithm) {
+		return header, nil, fmt.Errorf("%w: %s", jws.ErrAlgorithm, header.Algorithm)
+	}
 	return header, payload, err
 }
+
+// Signatures are the algorithms by which clients may sign.
+func (e *Engine) Signatures() []string { return slices.Clone(e.config.Signatures) }
 
 // fetchOf names a key set in the memo of a unit of work.
 type fetchOf struct {

@@ -48,6 +48,10 @@ type Config struct {
 	// DPoP says of whom proofs of a key are asked.
 	DPoP DPoPRules
 
+	// Signatures are the algorithms by which clients may sign. Optional: nil takes all
+	// that can be verified.
+	Signatures []string
+
 	// Certificates say whether clients may show TLS certificates.
 	Certificates CertificateRules
 
@@ -154,6 +158,9 @@ func New(c Config) (*Engine, error) {
 		config: c, store: c.Store, log: c.Logger,
 		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store), revoked: revokedJWTs(c.Store),
 		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
+	}
+	if c.Signatures == nil {
+		e.config.Signatures = jws.Verifiable()
 	}
 	if c.Fetch == nil {
 		c.Fetch = outbound.New(outbound.Options{})

@@ -19,9 +19,6 @@ const (
 	requestObjectLife = time.Hour             // at most, from now to its exp
 )
 
-// RequestObjectAlgorithms are those that request objects may be signed by.
-func RequestObjectAlgorithms() []string { return jws.Verifiable() }
-
 // open returns the parameters that a request object holds, which are the only ones that
 // count: what else the browser brings was signed by nobody. They also become the Params of
 // a, with a mark of the object in its place, so that it is verified once, however long the
@@ -30,7 +27,7 @@ func (e *Engine) open(ctx context.Context, a *Authorization, form url.Values) (u
 	token := form.Get("request")
 	header, payload, err := e.verifyBy(ctx, a.Client, token)
 	if err != nil {
-		return nil, unopened(header, err)
+		return nil, e.unopened(header, err)
 	}
 	claims, err := jws.Members(payload)
 	if err != nil {
@@ -65,7 +62,7 @@ func badObject(reason, description string) *Error {
 }
 
 // unopened says why the signature of a request object proves nothing.
-func unopened(h jws.Header, err error) error {
+func (e *Engine) unopened(h jws.Header, err error) error {
 	var unusable *unusableKeys
 	switch {
 	case errors.As(err, &unusable):
@@ -76,7 +73,7 @@ func unopened(h jws.Header, err error) error {
 	case errors.Is(err, jws.ErrSignature):
 		return badObject("signature", "The signature of the request object is wrong.").detail("kid %s", quote(h.KeyID))
 	case errors.Is(err, jws.ErrForm), errors.Is(err, jws.ErrAlgorithm), errors.Is(err, jws.ErrKey):
-		return badObject("malformed", "The parameter request must be a JWT that is signed by "+strings.Join(jws.Verifiable(), ", ")+".").cause(err)
+		return badObject("malformed", "The parameter request must be a JWT that is signed by "+strings.Join(e.config.Signatures, ", ")+".").cause(err)
 	default:
 		return err
 	}

@@ -232,3 +232,26 @@ func TestSecretAssertion(t *testing.T) {
 	s.id = "keyed"
 	refused(t, ask(s.assert(nil)), "invalid_client", "assertion_unexpected")
 }
+
+// TestSignaturesTaken: where the server takes fewer algorithms, a right signature by
+// another one proves nothing, of an assertion and of a request alike. FAPI 2.0 Security
+// Profile §5.4.1
+func TestSignaturesTaken(t *testing.T) {
+	w := newWorld(t, func(c *engine.Config) { c.Signatures = []string{jws.ES256} })
+	rsa := newKey(t, jws.RS256)
+	s := w.addRequester(func(c *storage.Client) { c.JWKS = keySet(t, rsa) })
+	s.key = rsa
+	_, refusal := w.CheckAuthorize(t.Context(), carrying(s.object(nil)))
+	refused(t, refusal, "invalid_request_object", "request_object_malformed")
+	robot := w.addSigner(storage.Client{ID: "robot", JWKS: nil})
+	ask := func() *engine.Error {
+		_, refusal := w.Token(t.Context(), engine.TokenRequest{Credentials: robot.assert(nil), Form: url.Values{"grant_type": machine, "scope": {"notes:read"}}})
+		return refusal
+	}
+	w.fine(ask())
+	c, err := w.clients.Get(t.Context(), "robot")
+	must(t, err)
+	c.JWKS, robot.key = keySet(t, rsa), rsa
+	must(t, w.clients.Put(t.Context(), c))
+	refused(t, ask(), "invalid_client", "assertion_malformed")
+}

@@ -50,6 +50,7 @@ type Settings struct {
 	DPoP          server.DPoP
 	MutualTLS     server.MutualTLS
 	RequireSigned bool
+	FAPI2         bool
 
 	Demo        bool
 	DeviceGrant bool
