@@ -13,8 +13,16 @@ type refusal struct{ reason string }
 func (r refusal) Error() string { return "refused: " + r.reason }
 
 // Refuse makes the error by which a Claims hook or a Grant refuses: the client gets
-// invalid_grant, the reason goes to the log.
+// invalid_grant, the reason goes to the log. A policy of registration refuses by it too;
+// there the author of the client is told the reason.
 func Refuse(reason string) error { return refusal{reason} }
+
+// Refused returns the reason of an error that Refuse made.
+func Refused(err error) (reason string, ok bool) {
+	refused := refusal{}
+	ok = errors.As(err, &refused)
+	return refused.reason, ok
+}
 
 // hookFailed makes of what a hook returned what the engine understands.
 func hookFailed(err error) error {

@@ -28,6 +28,8 @@ type Config struct {
 	Keys   *keyring.Ring
 	// Client returns the client with this ID, or storage.ErrNotFound.
 	Client func(ctx context.Context, id string) (*storage.Client, error)
+	// Registrar registers clients that ask for it. Optional: nil registers none.
+	Registrar Registrar
 
 	Login   Login
 	Steps   []Step      // between the two; none: nil

@@ -27,6 +27,7 @@ type Endpoints struct {
 	Logout     string
 
 	DeviceAuthorization string
+	Register            string
 }
 
 // Offer is what the metadata tell beside the endpoints: the names that the server
@@ -98,7 +99,7 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	for name, url := range map[string]string{
 		"authorization_endpoint": at.Authorize, "pushed_authorization_request_endpoint": at.Push, "token_endpoint": at.Token, "revocation_endpoint": at.Revoke,
 		"introspection_endpoint": at.Introspect, "userinfo_endpoint": at.UserInfo, "jwks_uri": at.JWKS,
-		"end_session_endpoint": at.Logout, "device_authorization_endpoint": at.DeviceAuthorization,
+		"end_session_endpoint": at.Logout, "device_authorization_endpoint": at.DeviceAuthorization, "registration_endpoint": at.Register,
 	} {
 		if url != "" {
 			doc[name] = url

@@ -114,7 +114,7 @@ func (h *Handlers) challenge(e *engine.Error) string {
 		return proofChallenge(e.Code, e.Description)
 	}
 	c := e.Challenge + ` realm="` + quotable.Text(h.config.Issuer) + `"`
-	if e.Challenge == "Bearer" && e.Reason != "token_missing" {
+	if e.Challenge == "Bearer" && e.Reason != "token_missing" && e.Reason != "initial_token_missing" {
 		c += `, error="` + e.Code + `", error_description="` + quotable.Text(e.Description) + `"`
 	}
 	return c

@@ -22,6 +22,7 @@ import (
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
 //	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10] [devices=on] [signup=on]
+//	       [registration=open|token]
 //	       [resources=URL,URL:jwt,..]  with these, which every client may have tokens for
 //	                           start a provider with the cast of world_test.go
 //	browser NAME               go on in another browser
@@ -32,7 +33,7 @@ import (
 //	get PLACE [NAME=VALUE]...  send a request, follow nothing; -H 'Name: value' adds a header
 //	post PLACE [NAME=VALUE]... as a form; -as CLIENT sends its credentials, -type and
 //	                           -body replace media type and body
-//	request METHOD PLACE       any other method
+//	request METHOD PLACE       any other method; -body as above
 //	follow                     follow the redirect of the last answer, within the provider
 //
 //	authorize CLIENT [NAME=VALUE]...  open an authorize URL with all that clients send; NAME= leaves one out
@@ -61,6 +62,8 @@ import (
 //	client make ID [ALG]       register a client while the server runs; also disable, enable, remove
 //	alg TOKEN NAME             the token is signed by this algorithm
 //	large PLACE                post more than 64 KiB
+//	initial [USES]             an initial access token, as $initial; initial revoke ends it
+//	adopt                      the last answer registered a client, which has a part from now on, as $client
 //	set NAME PATH              keep a member of the last answer as $NAME
 //	works TOKEN                userinfo takes this access token; ! works: it does not
 //
@@ -91,6 +94,7 @@ func TestScripts(t *testing.T) {
 					"answer": word((*scene).answer), "reason": word((*scene).reason), "event": check((*scene).event), "log": check((*scene).log),
 					"jwt": check((*scene).jwt), "cookie": check((*scene).cookie), "set": word((*scene).set), "works": check((*scene).works),
 					"page": word((*scene).page), "explained": word((*scene).explained), "rotate": word((*scene).rotate),
+					"initial": word((*scene).initial), "adopt": word((*scene).adopt),
 					"client": word((*scene).client), "alg": word((*scene).alg), "large": word((*scene).large),
 				},
 			})
@@ -228,6 +232,7 @@ func (s *scene) startServer(args []string) error {
 				c.Login = newcomers{login}
 			}
 			listResources(c, settings.Get("resources"))
+			c.Registration.Endpoint = server.RegistrationAccess(settings.Get("registration"))
 		},
 	})
 	if err != nil {
@@ -307,6 +312,7 @@ func (s *scene) get(args []string) error { return s.request(append([]string{http
 
 func (s *scene) request(args []string) error {
 	extra, args := option(args, "-H")
+	raw, args := option(args, "-body")
 	query, err := pairs(args[2:])
 	if err != nil {
 		return err
@@ -316,7 +322,7 @@ func (s *scene) request(args []string) error {
 		address += "?" + query.Encode()
 	}
 	s.world.journal.turn()
-	return s.take(send(s.at.client, args[0], address, headers(extra), ""))
+	return s.take(send(s.at.client, args[0], address, headers(extra), strings.Join(raw, "")))
 }
 
 func (s *scene) post(args []string) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/opaque"
 	"github.com/doorward/doorward/internal/outbound"
@@ -36,8 +37,15 @@ type Clients struct {
 	stored     *storage.Collection[storage.Client]
 	secrets    *engine.ClientSecrets
 	registrar  registrar
-	fetch      *outbound.Client
-	log        *slog.Logger
+
+	registration  *Registration
+	hookTime      time.Duration
+	base          string // URL under which the endpoints stand
+	attempts      *attempts
+	statementKeys *outbound.Cache[[]byte]
+
+	fetch *outbound.Client
+	log   *slog.Logger
 }
 
 // openClients takes over the configured clients: their secrets become keyed hashes
@@ -46,9 +54,15 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	c := &Clients{
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
 		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
+		registration: &r.Registration, hookTime: r.Limits.Hooks, base: r.site.base(), attempts: &attempts{},
+		statementKeys: outbound.NewCache(fetch, outbound.CacheOptions{
+			Size: 100, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
+			Failure: 10 * time.Second, Again: time.Minute, Now: store.Now,
+		}, func(body []byte) ([]byte, error) { return body, nil }),
 	}
 	for i := range r.Clients {
 		client := r.Clients[i].Clone()
+		client.Registered = nil
 		if client.Secret != "" {
 			client.Secrets = append(client.Secrets, kept(client, secrets.Keyed(client.Secret), client.Secret))
 			client.Secret = ""
@@ -78,6 +92,9 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 // lookup returns a client with its hashes, for the engine.
 func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
 	if client := c.configured[id]; client != nil {
+		if !client.ExpiresAt.IsZero() && !c.store.Now().Before(client.ExpiresAt) {
+			return nil, storage.ErrNotFound
+		}
 		return client.Clone(), nil
 	}
 	return c.stored.Get(ctx, id)
@@ -93,6 +110,7 @@ func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error
 func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Client, storage.Secret, error) {
 	now := c.store.Now()
 	made := client.Clone()
+	made.Registered = nil
 	if made.ID == "" {
 		made.ID = opaque.NewID(now)
 	}
@@ -267,7 +285,7 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 		if !brought && changed.TakesSecret() {
 			changed.Secrets = usable(changed, was.Secrets)
 		}
-		changed.Incarnation, changed.CreatedAt = was.Incarnation, was.CreatedAt
+		changed.Incarnation, changed.CreatedAt, changed.Registered = was.Incarnation, was.CreatedAt, was.Registered
 		return c.stored.Put(ctx, changed)
 	})
 	if err != nil {
@@ -360,10 +378,21 @@ func (c *Clients) changeable(id string) error {
 	return nil
 }
 
+// endpoint is the registration endpoint, nil where there is none.
+func (c *Clients) endpoint() handlers.Registrar {
+	if !c.registration.on() {
+		return nil
+	}
+	return registrations{c}
+}
+
 // shown is a client as hosts may see it.
 func shown(c *storage.Client) storage.Client {
 	d := c.Clone()
 	d.Secret = ""
+	if d.Registered != nil {
+		d.Registered.Token = ""
+	}
 	for i := range d.Secrets {
 		d.Secrets[i].Hash, d.Secrets[i].Value = "", ""
 	}

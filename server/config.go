@@ -58,6 +58,10 @@ type Config struct {
 	// clients of the store; an ID in both is an error at start.
 	Clients []storage.Client
 
+	// Registration says which clients the server takes that nobody entered: those that
+	// register themselves. The zero value takes none. RFC 7591
+	Registration Registration
+
 	// Scopes are the scopes that clients may be registered for, beside openid
 	// and offline_access. The description is shown on the consent page. The
 	// claims of OpenID Connect Core §5.4 are released by profile, email, address

@@ -49,6 +49,9 @@ func (s *Server) mountList() ([]route, error) {
 		list = append(list, route{base + "/device_authorization", h.DeviceAuthorization, &told.DeviceAuthorization},
 			route{base + "/device", h.Device, nil})
 	}
+	if h.Registers() {
+		list = append(list, route{base + pathRegister, h.Register, &told.Register}, route{base + pathRegister + "/{id}", h.Registration, nil})
+	}
 	for _, row := range list {
 		if row.url != nil {
 			*row.url = s.config.site.origin() + row.path

@@ -96,6 +96,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	judgeGrantTypes(c.DeviceGrant, c.Grants, found)
 	r.Grants = slices.Clone(c.Grants)
 	r.registrar = registrar{grants: grantTypes(r.DeviceGrant, r.Grants), scopes: r.scopeNames(), audiences: r.knownAudiences(), algorithms: r.Keys.Algorithms, certificates: r.MutualTLS.rules(), fapi: r.FAPI2, loopback: r.site.loopback, now: now}
+	r.resolveRegistration(found)
 	r.resolveClients(found)
 	return r, found
 }

@@ -97,7 +97,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 	s.outbox = outbox.New(s.store, s.log)
 	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
-		Client: s.clients.lookup, Secrets: secrets,
+		Client: s.clients.lookup, Used: s.clients.used, Secrets: secrets,
 		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
@@ -126,7 +126,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	}
 	s.handlers, err = handlers.New(handlers.Config{
 		Issuer: c.Issuer, Base: c.site.base(), Store: s.store, Engine: s.engine, Keys: s.keys,
-		Client: s.clients.lookup, Login: c.Login, Steps: c.Steps, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
+		Client: s.clients.lookup, Registrar: s.clients.endpoint(), Login: c.Login, Steps: c.Steps, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
 		Lifetimes: handlers.Lifetimes{
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,

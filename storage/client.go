@@ -132,6 +132,11 @@ type Client struct {
 	SubjectType         SubjectType `json:"subject_type,omitempty"`
 	SectorIdentifierURI string      `json:"sector_identifier_uri,omitempty"`
 
+	// SoftwareID and SoftwareVersion name the software that the client is an instance of,
+	// in its own words. RFC 7591 §2
+	SoftwareID      string `json:"software_id,omitempty"`
+	SoftwareVersion string `json:"software_version,omitempty"`
+
 	ClientURI string   `json:"client_uri,omitempty"`
 	LogoURI   string   `json:"logo_uri,omitempty"`
 	PolicyURI string   `json:"policy_uri,omitempty"`
@@ -163,6 +168,14 @@ type Client struct {
 	// empty will do for clients that stay.
 	Incarnation string    `json:"incarnation,omitempty"`
 	CreatedAt   time.Time `json:"created_at,omitzero"`
+
+	// ExpiresAt ends the client with all that it holds; zero: never. That of a client
+	// which registered itself moves on while it is used.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+
+	// Registered tells of a client that nobody entered; nil for all others. It is managed
+	// by the server.
+	Registered *Registered `json:"registered,omitempty"`
 }
 
 // InsecureClient holds the exceptions a client may have from the rules.
@@ -330,11 +343,15 @@ func (c *Client) Clone() *Client {
 		*list = slices.Clone(*list)
 	}
 	d.Secrets, d.JWKS = slices.Clone(c.Secrets), slices.Clone(c.JWKS)
+	if c.Registered != nil {
+		kept := *c.Registered
+		d.Registered = &kept
+	}
 	return &d
 }
 
 // Clients is the collection of clients that are kept in the store, indexed by
 // nothing: they are listed by ID.
 func Clients(s *Store) *Collection[Client] {
-	return Collect(s, "client", 1, func(c *Client) Meta { return Meta{ID: c.ID} })
+	return Collect(s, "client", 1, func(c *Client) Meta { return Meta{ID: c.ID, Expiry: c.ExpiresAt} })
 }

@@ -84,6 +84,9 @@ func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*A
 	if err := e.takePart(ctx, fresh.Client, g); err != nil {
 		return nil, err
 	}
+	if err := e.used(ctx, fresh.Client); err != nil {
+		return nil, err
+	}
 	if err := e.usePushed(ctx, fresh); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ type Config struct {
 
 	// Client returns the client with this ID, or storage.ErrNotFound.
 	Client func(ctx context.Context, id string) (*storage.Client, error)
+	// Used is called in the unit of work in which a client gets a code or a token, so
+	// that what is kept of it only while it is used lives on. Optional.
+	Used func(ctx context.Context, c *storage.Client) error
 	// Secrets checks a client's secret against its hashes.
 	Secrets *ClientSecrets
 

@@ -50,6 +50,9 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 			return nil, err
 		}
 	}
+	if err := e.used(ctx, i.client); err != nil {
+		return nil, err
+	}
 	token, err := e.makeAccess(ctx, i, told.accessToken, signed, life)
 	if err != nil {
 		return nil, err
@@ -65,6 +68,13 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 	}
 	e.emit(ctx, Event{Type: i.event, ClientID: i.client.ID, Subject: i.subject(), Grant: i.grantID(), Reason: i.grantType})
 	return response, nil
+}
+
+func (e *Engine) used(ctx context.Context, c *storage.Client) error {
+	if e.config.Used == nil {
+		return nil
+	}
+	return e.config.Used(ctx, c)
 }
 
 // makeAccess makes an access token: a JWT, or one that is written. Its record is new,
