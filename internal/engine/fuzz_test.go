@@ -76,6 +76,44 @@ func FuzzAssertion(f *testing.F) {
 	})
 }
 
+// FuzzRequestObject holds that whatever a client signs as its request, it is told an answer
+// and never a failure, nobody is sent where the client is not registered, and what was
+// found good is answered once.
+func FuzzRequestObject(f *testing.F) {
+	w := newWorld(f, nil)
+	s := w.addRequester(nil)
+	now := w.now().Unix()
+	f.Add(fmt.Sprintf(`{"iss":"spa","client_id":"spa","aud":%q,"exp":%d,"response_type":"code","redirect_uri":%q,"scope":"notes:read","code_challenge":%q,"code_challenge_method":"S256","max_age":0,"claims":{"id_token":{"acr":null}},"resource":[%q]}`,
+		issuer, now+60, callback, challenge(), issuer), "oauth-authz-req+jwt")
+	f.Add(fmt.Sprintf(`{"iss":"spa","client_id":"spa","aud":[%q],"exp":%d.5,"jti":"1","redirect_uri":"https://evil.example/","state":{"a":[1,null]}}`, issuer, now+60), "JWT")
+	f.Add(`{"exp":1e999,"request":"e30","request_uri":1,"sub":null,"response_mode":"jwt"}`, "at+jwt")
+	f.Fuzz(func(t *testing.T, claims, typ string) {
+		object, err := jws.Sign(s.key, typ, json.RawMessage(claims))
+		if err != nil {
+			t.Skip()
+		}
+		a, refusal := w.CheckAuthorize(t.Context(), carrying(object))
+		if a.RedirectURI != "" && a.RedirectURI != callback {
+			t.Fatalf("the answer would go to %q", a.RedirectURI)
+		}
+		if refusal != nil {
+			fault(t, refusal)
+			return
+		}
+		ok := engine.Approval{Subject: "alice", Scopes: a.Scopes, AuthTime: w.now()}
+		answer, refused := w.Approve(t.Context(), a, ok)
+		if refused != nil && refused.Status >= 500 || refused == nil && answer.Params.Get("code") == "" {
+			t.Fatalf("a request that was found good is answered %v", refused)
+		}
+		if refused != nil {
+			return
+		}
+		if _, refusal := w.Approve(t.Context(), a, ok); refusal == nil || refusal.Reason != "request_object_used" {
+			t.Fatalf("it was answered twice: %v", refusal)
+		}
+	})
+}
+
 func FuzzToken(f *testing.F) {
 	w := newWorld(f, nil)
 	w.add(publicClient())
