@@ -5,6 +5,7 @@ package handlers
 var reasons = []reason{
 	{"invalid_request", "invalid_request", "The request lacks a parameter, repeats one, or has one that is malformed.", "The error_description names it."},
 	{"invalid_request_uri", "invalid_request_uri", "The request_uri leads to no request that can be answered.", "Push the request again."},
+	{"invalid_request_object", "invalid_request_object", "The request object is not one that this client signed for this server.", "The error_description says what is wrong with it."},
 	{"invalid_client", "invalid_client", "The client could not prove who it is: it is unknown or disabled, or its secret or assertion is missing or wrong.", "Compare client_id and credentials with what is registered. The operator finds the exact reason in the log."},
 	{"invalid_grant", "invalid_grant", "The code or refresh token is unknown, expired, used, revoked, or belongs to another client.", "Begin a new sign-in. The operator finds the exact reason in the log."},
 	{"invalid_token", "invalid_token", "The access token is unknown, expired or revoked.", "Get a new one with the refresh token, or begin a new sign-in."},
