@@ -40,7 +40,10 @@ func (h *Handlers) answerClient(w http.ResponseWriter, r *http.Request, a *engin
 		return refusal
 	}
 	web := u.Scheme == "https" || u.Scheme == "http"
+	x := exchangeOf(r.Context())
 	switch {
+	case x.script && x.at != "" && (!web || a.ResponseMode == "form_post"):
+		redirect(w, h.answerPlace(x.at)) // for the browser itself
 	case web && a.ResponseMode == "form_post":
 		page := pages.FormPost{Client: h.clientName(r, clientID), URL: template.URL(a.RedirectURI), Script: h.path("assets/" + h.pages.Script())}
 		for _, name := range sortedKeys(a.Params) {

@@ -142,6 +142,10 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 	if decided(w, r, in) {
 		return
 	}
+	if exchangeOf(r.Context()).script {
+		in.WriteJSON(w, r, http.StatusUnprocessableEntity) // it posted no decision
+		return
+	}
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
 	page.Scopes, page.Offline = in.h.pageScopes(r, in.Scopes)
 	page.Claims = in.pageClaims(r)

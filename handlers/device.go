@@ -176,6 +176,10 @@ func serveDeviceConsent(w http.ResponseWriter, r *http.Request, in *Interaction)
 	if decided(w, r, in) {
 		return
 	}
+	if exchangeOf(r.Context()).script {
+		in.WriteJSON(w, r, http.StatusUnprocessableEntity) // it posted no decision
+		return
+	}
 	page := pages.DeviceConsent{
 		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account(),
 		Address: in.Device.Address, UserAgent: in.Device.UserAgent,

@@ -26,6 +26,7 @@ type rule struct {
 	origins origins
 	page    bool // its errors are pages for people, not JSON
 	forms   bool // its pages hold forms that come back to us
+	scripts bool // scripts may ask for JSON
 }
 
 func (r rule) named(name string, o origins) rule {
@@ -40,6 +41,8 @@ type exchange struct {
 	clientID string   // once known
 	locales  []string // that the client named for the person, once known
 	from     netip.Prefix
+	script   bool   // asks for JSON
+	at       string // ID of the interaction, once known
 }
 
 type exchangeKey struct{}
@@ -121,7 +124,7 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 
 // serve runs one endpoint.
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endpoint func(http.ResponseWriter, *http.Request) *engine.Error) {
-	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r)}
+	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r), script: rule.scripts && WantsJSON(r)}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 	out := newResponse()
 	defer func() {
@@ -160,6 +163,9 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 			}
 		}
 		h.refuse(out, r, e)
+	}
+	if x.script {
+		h.asJSON(out)
 	}
 }
 

@@ -173,7 +173,7 @@ func (h *Handlers) Device(w http.ResponseWriter, r *http.Request) {
 // Interact serves the pages of an interaction; the last element of its path is
 // the interaction's ID.
 func (h *Handlers) Interact(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true}, h.interact)
+	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, scripts: true}, h.interact)
 }
 
 // Logout is the end session endpoint. OpenID Connect RP-Initiated Logout 1.0 §2

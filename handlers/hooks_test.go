@@ -101,6 +101,8 @@ func TestLoginThatEndsElsewhere(t *testing.T) {
 	if got := b.get(back).answer(t, "https://own.example/cb"); got.Get("code") == "" {
 		t.Errorf("the login that ended elsewhere gives %v", got)
 	}
+	b.get(back).answer(t, "https://own.example/cb") // a double click
+	w.advance(repeatLife)
 	b.get(back).shows(t, http.StatusTeapot)
 }
 

@@ -4,16 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
-	"github.com/doorward/doorward/internal/opaque"
 )
 
 // hostPolicy is the Content-Security-Policy of a page that a host's hook writes:
@@ -30,6 +27,9 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		return e
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	if e := scriptForm(r, body); e != nil {
+		return e
+	}
 	at := &resumed{id: lastElement(r.URL.Path)}
 	if at.record, e = h.load(r.Context(), at.id); e != nil {
 		return e
@@ -39,7 +39,7 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		return nil
 	}
 	x := exchangeOf(r.Context())
-	x.clientID, x.locales = at.record.ClientID, at.record.Locales
+	x.clientID, x.locales, x.at = at.record.ClientID, at.record.Locales, at.id
 	at.secret = h.cookies.read(r, interactionCookie(at.id))
 	if !at.record.boundTo(at.secret) {
 		h.foreign(w, r)
@@ -73,6 +73,11 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 	// browser there again would be a circle.
 	if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && (o.Answer != nil || r.Method == http.MethodPost) {
 		return h.deliver(w, r, o, at.record.ClientID)
+	}
+	if at.record.Step == stepDone && r.Method == http.MethodGet && r.URL.RawQuery == theAnswer {
+		if o, ok := at.record.last(h.now(), at.secret); ok {
+			return h.deliver(w, r, o, at.record.ClientID)
+		}
 	}
 	switch {
 	case at.record.Step == stepDone:
@@ -128,6 +133,10 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			}
 			in.Subject = p.Subject
 		}
+		if script(r) {
+			in.WriteJSON(w, r, http.StatusOK)
+			return nil
+		}
 		h.login(in)(w, r, in)
 	} else {
 		same, e := h.samePerson(r, in)
@@ -138,20 +147,38 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			redirect(w, h.path("interaction/"+at.id))
 			return nil
 		}
-		if _, extra := at.record.Step.extra(); extra {
-			if e := h.serveStep(w, r, in); e != nil {
-				return e
-			}
-		} else {
-			if in.Granted, e = h.granted(r.Context(), in.a, in.Subject.ID); e != nil {
-				return e
-			}
-			h.consentFor(in).ServeConsent(w, r, in)
+		if e := h.serveNext(w, r, in); e != nil {
+			return e
 		}
 	}
 	if out, ok := w.(*response); ok && !in.done && !out.written() {
 		return failed("hook_silent", errors.New("handlers: the hook wrote no page and completed nothing"))
 	}
+	return nil
+}
+
+// script says whether a script asks where an interaction stands, which is no matter of a
+// hook.
+func script(r *http.Request) bool {
+	return r.Method == http.MethodGet && exchangeOf(r.Context()).script
+}
+
+// serveNext serves what comes after the login: a step of the host's, or the consent.
+func (h *Handlers) serveNext(w http.ResponseWriter, r *http.Request, in *Interaction) (e *engine.Error) {
+	_, extra := in.record.Step.extra()
+	if !extra {
+		if in.Granted, e = h.granted(r.Context(), in.a, in.Subject.ID); e != nil {
+			return e
+		}
+	}
+	switch {
+	case script(r) && !h.forgotten(in.record.Step):
+		in.WriteJSON(w, r, http.StatusOK)
+		return nil
+	case extra:
+		return h.serveStep(w, r, in)
+	}
+	h.consentFor(in).ServeConsent(w, r, in)
 	return nil
 }
 
@@ -212,6 +239,9 @@ func (h *Handlers) restart(w http.ResponseWriter, r *http.Request, rec *record) 
 
 // formField returns one field of a form that was read already.
 func formField(r *http.Request, body []byte, name string) string {
+	if r.PostForm != nil { // what a script sent
+		return r.PostForm.Get(name)
+	}
 	if formType(r) != nil {
 		return ""
 	}
@@ -240,6 +270,10 @@ func (h *Handlers) expired(w http.ResponseWriter, r *http.Request, at *resumed, 
 	if at.record != nil {
 		page.Action = h.path("interaction/" + at.id)
 	}
+	if exchangeOf(r.Context()).script {
+		h.refuse(w, r, e)
+		return
+	}
 	h.record(r.Context(), e)
 	h.show(w, r, e.Status, page)
 }
@@ -254,40 +288,5 @@ func (h *Handlers) foreign(w http.ResponseWriter, r *http.Request) {
 	if opened, right, ok := h.hosts(r); !ok {
 		e.Detail, e.Setting = otherHost(opened, right), "Config.Issuer"
 	}
-	h.record(r.Context(), e)
-	h.show(w, r, e.Status, h.errorPage(r, e))
-}
-
-// ErrNoInteraction means that a request belongs to no interaction that waits for
-// a login in this browser.
-var ErrNoInteraction = errors.New("handlers: no sign-in is waiting in this browser")
-
-// Interaction finds the interaction that a request to the host's own handler
-// belongs to: the query parameter interaction is its ID or its URL. A login that
-// ends elsewhere (at another provider, by a passkey, by a link in a mail) completes
-// it with Accept. The error is ErrNoInteraction also when another browser began it.
-func (h *Handlers) Interaction(r *http.Request) (*Interaction, error) {
-	id := r.URL.Query().Get("interaction")
-	if id == "" {
-		return nil, fmt.Errorf("%w: the query has no parameter interaction", ErrNoInteraction)
-	}
-	id = id[strings.LastIndexByte(id, '/')+1:] // its URL is as good
-	if _, ok := opaque.TokenKey(interactionPrefix, id); !ok {
-		return nil, ErrNoInteraction
-	}
-	rec, e := h.load(r.Context(), id)
-	if e != nil {
-		return nil, e
-	}
-	secret := h.cookies.read(r, interactionCookie(id))
-	if rec == nil || !rec.boundTo(secret) || rec.ended(h.now()) || rec.Step != stepLogin {
-		return nil, ErrNoInteraction
-	}
-	a, e := h.recheck(r.Context(), rec)
-	if e != nil {
-		return nil, e
-	}
-	in := h.view(a, rec, id, secret)
-	in.decision = h.store.MAC("interaction decision", []byte("elsewhere"), []byte(r.URL.RequestURI()))
-	return in, nil
+	h.refuse(w, r, e)
 }

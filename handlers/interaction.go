@@ -53,6 +53,7 @@ type Interaction struct {
 	secret      string
 	decision    []byte
 	interactive bool
+	elsewhere   bool // it was found by a handler of the host's
 	done        bool
 	silent      *outcome      // what Accept led to with prompt=none
 	silentError *engine.Error // or why it did not
@@ -164,7 +165,7 @@ func (in *Interaction) accept(w http.ResponseWriter, r *http.Request, s Subject)
 		return
 	}
 	if in.record.Step != stepLogin {
-		in.fail(w, r, failed("wrong_step", errWrongStep))
+		in.misplaced(w, r, errWrongStep)
 		return
 	}
 	o, e := in.h.acceptLogin(r, in, s)
@@ -179,7 +180,7 @@ func (in *Interaction) Allow(w http.ResponseWriter, r *http.Request, scopes ...s
 		return
 	}
 	if in.record == nil || in.record.Step != stepConsent {
-		in.fail(w, r, failed("wrong_step", errWrongStep))
+		in.misplaced(w, r, errWrongStep)
 		return
 	}
 	granted := in.a.Scopes
@@ -244,11 +245,11 @@ func loginUnavailable(err error) *engine.Error {
 func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	x := exchangeOf(r.Context())
 	if x.id == "" {
-		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales}
+		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales, script: WantsJSON(r)}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		in.h.baseHeaders(w.Header(), x, 0)
 	}
-	x.clientID = in.a.Client.ID
+	x.clientID, x.at = in.a.Client.ID, in.ID
 	if in.done {
 		in.h.log.ErrorContext(r.Context(), "an interaction was completed twice in one request", "request_id", x.id, "client_id", x.clientID)
 		return r, false
@@ -258,6 +259,14 @@ func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Requ
 }
 
 func (in *Interaction) answer(w http.ResponseWriter, r *http.Request, o outcome, e *engine.Error) {
+	if in.elsewhere && exchangeOf(r.Context()).script {
+		out := newResponse()
+		defer func(w http.ResponseWriter) {
+			in.h.asJSON(out)
+			out.send(w, r)
+		}(w)
+		w = out
+	}
 	if e != nil {
 		in.fail(w, r, e)
 		return

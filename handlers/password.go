@@ -123,6 +123,10 @@ func (h *Handlers) logWrong(r *http.Request, reason string) {
 
 // loginPage shows the built-in page.
 func (in *Interaction) loginPage(w http.ResponseWriter, r *http.Request, status int, username string) {
+	if exchangeOf(r.Context()).script {
+		in.WriteJSON(w, r, status)
+		return
+	}
 	page := pages.Login{
 		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r),
 		Username: clipped(username, 255), Reauth: in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Subject == in.Subject.ID),

@@ -183,8 +183,15 @@ func (v *record) decided(now time.Time, decision []byte, secret string, o outcom
 
 // again returns the outcome of the last decision when this is the same one.
 func (v *record) again(now time.Time, decision []byte, secret string) (outcome, bool) {
-	var o outcome
-	if len(v.Decision) == 0 || subtle.ConstantTimeCompare(v.Decision, decision) != 1 || !now.Before(v.DecidedAt.Add(repeatLife)) {
+	if len(v.Decision) == 0 || subtle.ConstantTimeCompare(v.Decision, decision) != 1 {
+		return outcome{}, false
+	}
+	return v.last(now, secret)
+}
+
+// last returns the outcome of the last decision, for as long as it may be given again.
+func (v *record) last(now time.Time, secret string) (o outcome, ok bool) {
+	if len(v.Sealed) == 0 || !now.Before(v.DecidedAt.Add(repeatLife)) {
 		return o, false
 	}
 	plain, err := seal.Unwrap([]byte(secret), v.Sealed, []byte(v.Key))

@@ -52,7 +52,7 @@ func storeFailed(cause error) *engine.Error {
 func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *engine.Error) {
 	x := exchangeOf(r.Context())
 	h.record(r.Context(), e)
-	if x.rule.page {
+	if x.rule.page && !x.script {
 		h.refusePage(w, r, e)
 		return
 	}

@@ -65,7 +65,7 @@ func (in *Interaction) Done(w http.ResponseWriter, r *http.Request, s Subject) {
 	name, ok := in.record.Step.extra()
 	switch {
 	case !ok:
-		in.fail(w, r, failed("wrong_step", errNoStep))
+		in.misplaced(w, r, errNoStep)
 		return
 	case s.ID != in.record.Subject.ID:
 		e := failed("subject_invalid", fmt.Errorf("%w: %w", errSubject, errOtherPerson))

@@ -171,7 +171,8 @@ func (s *Server) Issuer() string { return s.config.Issuer }
 // belongs to, when a login ends elsewhere: behind another provider, by a link in a
 // mail, by a passkey. The query parameter interaction names it, by Interaction.ID or
 // Interaction.URL, and the browser must be the one that began it. Complete it with
-// Accept. The error is handlers.ErrNoInteraction, or the store's.
+// Accept, Done or Allow, as its Step says; a script (handlers.WantsJSON) gets JSON. The
+// error is handlers.ErrNoInteraction, or the store's.
 func (s *Server) Interaction(r *http.Request) (*handlers.Interaction, error) {
 	return s.handlers.Interaction(r)
 }
