@@ -100,6 +100,16 @@ type Config struct {
 	// to it by their RequireSignedRequestObject. RFC 9101 §10.5
 	RequireSigned bool
 
+	// MCP are the URLs of MCP servers whose clients sign people in here without having
+	// been registered by hand. It is one field for the whole set: each URL becomes one of
+	// Resources, clients register themselves or name a metadata document
+	// (Registration), a client that names no scope gets those of Scopes that are about
+	// APIs, and what is on the issuer's origin is found from the URL of the MCP server
+	// alone: the metadata of RFC 9728, and /authorize, /token and /register at the root
+	// for clients of 2025-03-26. What is set in other fields stays as it is, and routes
+	// that the application has before Mount come before these.
+	MCP []string
+
 	// FAPI2 holds the server and its clients to the FAPI 2.0 Security Profile: requests
 	// are pushed, clients prove who they are by keys or certificates, tokens are bound to
 	// a key, nothing is signed by RS256. What the profile forbids is an error at start,

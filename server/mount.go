@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -98,6 +99,13 @@ func (s *Server) Mount(r *mux.Router) error {
 	for _, row := range s.mounted {
 		own.Handle(row.path, s.exact(row))
 	}
+	for _, row := range s.spare {
+		if s.config.site.collision(r, row) != nil {
+			s.log.Info("a path for clients of MCP servers is left to the application", "path", row.path)
+			continue
+		}
+		own.Handle(row.path, s.exact(row))
+	}
 	return nil
 }
 
@@ -119,7 +127,7 @@ func (s *Server) exact(row route) http.Handler {
 // under /.well-known at the root included: do not strip the issuer's path.
 func (s *Server) Handler() http.Handler {
 	r := mux.NewRouter().SkipClean(true)
-	for _, row := range s.mounted {
+	for _, row := range slices.Concat(s.mounted, s.spare) {
 		r.Handle(row.path, s.exact(row))
 	}
 	return r

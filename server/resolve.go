@@ -59,6 +59,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	r.resolveLifetimes(found)
 	r.resolveRefresh(found)
 	r.resolveKeys(found)
+	r.resolveMCP(found)
 	r.resolveResources(found)
 	if r.Limits.Logins < 0 {
 		found.add("Limits.Logins", fmt.Sprint(r.Limits.Logins), "write the number of wrong passwords that are taken, or 0 for 10")

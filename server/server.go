@@ -33,6 +33,7 @@ type Server struct {
 	handlers *handlers.Handlers
 	clients  *Clients
 	mounted  []route
+	spare    []route // mounted where the application has nothing
 	log      *slog.Logger
 
 	started time.Time
@@ -140,6 +141,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
+	s.spare = s.mcpRoutes()
 	s.mounted, err = s.mountList()
 	return err
 }

@@ -63,9 +63,10 @@ type file struct {
 		Policy string   `json:"policy"`
 		Window duration `json:"window"`
 	} `json:"refresh"`
-	RequirePushed bool `json:"require_pushed_authorization_requests"`
-	RequireSigned bool `json:"require_signed_request_object"`
-	FAPI2         bool `json:"fapi2"`
+	RequirePushed bool     `json:"require_pushed_authorization_requests"`
+	RequireSigned bool     `json:"require_signed_request_object"`
+	FAPI2         bool     `json:"fapi2"`
+	MCP           []string `json:"mcp"`
 	MutualTLS     struct {
 		Accept bool   `json:"accept"`
 		Roots  string `json:"roots"`
@@ -205,7 +206,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
 	s.Limits.Begun = f.Limits.Begun
-	s.Limits.Logins, s.RequirePushed, s.RequireSigned, s.FAPI2 = f.Limits.Logins, f.RequirePushed, f.RequireSigned, f.FAPI2
+	s.Limits.Logins, s.RequirePushed, s.RequireSigned, s.FAPI2, s.MCP = f.Limits.Logins, f.RequirePushed, f.RequireSigned, f.FAPI2, f.MCP
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
 	s.takeMutualTLS(f, beside(f.MutualTLS.Roots), found)
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}

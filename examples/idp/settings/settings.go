@@ -51,6 +51,7 @@ type Settings struct {
 	MutualTLS     server.MutualTLS
 	RequireSigned bool
 	FAPI2         bool
+	MCP           []string
 
 	Demo        bool
 	DeviceGrant bool
