@@ -301,6 +301,9 @@ func approvalOf(a *engine.Authorization, s Subject, scopes []string) engine.Appr
 
 // approve writes the grant in the unit of work of ctx.
 func (h *Handlers) approve(ctx context.Context, a *engine.Authorization, s Subject, scopes []string) (*engine.Answer, error) {
+	if err := h.mayGrant(ctx, s.ID, a.Client.ID); err != nil {
+		return nil, err
+	}
 	answer, e := h.engine.Approve(ctx, a, approvalOf(a, s, scopes))
 	if e != nil {
 		return nil, e

@@ -211,3 +211,33 @@ func TestGuessesOfWhoHangsUpCount(t *testing.T) {
 	}
 	t.Error("the guess was not counted")
 }
+
+// TestTally: a limit holds for each of many apart, ends with its window, and is told of
+// once. WB-54
+func TestTally(t *testing.T) {
+	var counted tally[app]
+	now := time.Unix(1e9, 0)
+	alice, bob := app{"alice", "web"}, app{"bob", "web"}
+	for range 3 {
+		if wait, _ := counted.full(now, time.Hour, alice, 3); wait != 0 {
+			t.Fatalf("must wait %s before the limit", wait)
+		}
+		counted.add(alice, 1)
+	}
+	now = now.Add(20 * time.Minute)
+	wait, first := counted.full(now, time.Hour, alice, 3)
+	if _, again := counted.full(now, time.Hour, alice, 3); wait != 40*time.Minute || !first || again {
+		t.Errorf("must wait %s, told %v and %v", wait, first, again)
+	}
+	if wait, _ := counted.full(now, time.Hour, bob, 3); wait != 0 {
+		t.Error("another person must wait")
+	}
+	counted.add(alice, -1)
+	if wait, _ := counted.full(now, time.Hour, alice, 3); wait != 0 {
+		t.Error("what was taken back counts")
+	}
+	counted.add(alice, 5)
+	if wait, _ := counted.full(now.Add(time.Hour), time.Hour, alice, 3); wait != 0 {
+		t.Error("the window does not end")
+	}
+}

@@ -46,6 +46,7 @@ type Config struct {
 	Lifetimes   Lifetimes
 	HookTime    time.Duration                  // how long one call of a hook may take; 0: no limit
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes
+	GrantLimit  int                            // sign-ins of one person to one client in an hour; 0 or less: no limit
 	BeginLimit  int                            // interactions and the like of an address in 10 minutes; 0 or less: no limit
 	ClientAddr  func(*http.Request) netip.Addr // nil: the peer of the connection
 	Development bool                           // the issuer is on loopback: pages may tell more
@@ -80,7 +81,8 @@ type Handlers struct {
 	cookies  jar
 	guesses  *guesses
 
-	beginnings beginnings
+	beginnings tally[netip.Prefix]
+	signIns    tally[app]
 	codes      codeGuesses
 	csrf       *http.CrossOriginProtection
 }

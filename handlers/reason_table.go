@@ -32,6 +32,7 @@ var reasons = []reason{
 	{"insufficient_scope", "insufficient_scope", "The access token does not carry a scope that is needed.", "Ask for the scope when signing in."},
 	{"server_error", "server_error", "Something went wrong in the server or in one of its hooks.", "The operator finds the cause in the log by the request ID."},
 	{"begun_too_often", "temporarily_unavailable", "The address began so many sign-ins, device codes or pushed requests in ten minutes, without finishing them, that the store would fill.", "Wait for the time in Retry-After. If many people are behind the address, raise Limits.Begun; if it is a proxy, list it in Proxies."},
+	{"granted_too_often", "temporarily_unavailable", "One person signed in to one client so often in an hour that the store would fill.", "Find out what signs in again and again instead of refreshing; or raise Limits.Grants."},
 	{"busy", "temporarily_unavailable", "So many secrets are being checked that another would have to wait for long; somebody may be guessing.", "Try again after the time in Retry-After. Secrets that the server makes are checked quickly at any time."},
 	{"temporarily_unavailable", "temporarily_unavailable", "The server can not serve the request at the moment.", "Try again after the time in Retry-After."},
 	{"method_not_allowed", "invalid_request", "The endpoint does not take this HTTP method.", "Use one that the Allow header lists."},

@@ -118,3 +118,34 @@ func TestBeginningsThatEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestGrantsAreBounded: who signs in to one client again and again must wait, on a page
+// that says so, at that client alone. WB-54
+func TestGrantsAreBounded(t *testing.T) {
+	w := start(t, plan{configure: func(c *server.Config) { c.Limits.Grants = 3 }})
+	alice := w.person()
+	sign := func(client string) *reply {
+		t.Helper()
+		where, _ := w.authorizeURL(client, nil)
+		answer, err := alice.signIn(where, "alice")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	for range 3 {
+		if a := sign("own"); a.location() == nil || !a.location().Query().Has("code") {
+			t.Fatal(a)
+		}
+	}
+	if a := sign("own"); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" || !strings.Contains(a.header.Get("Content-Type"), "text/html") {
+		t.Error(a)
+	}
+	if a := sign("web"); a.location() == nil || !a.location().Query().Has("code") {
+		t.Errorf("at another client: %s", a)
+	}
+	w.advance(time.Hour)
+	if a := sign("own"); a.location() == nil || !a.location().Query().Has("code") {
+		t.Errorf("an hour later: %s", a)
+	}
+}

@@ -155,7 +155,7 @@ func newWorld(p plan) (*world, error) {
 			{Name: "notes:read", Description: "Read your notes"}, {Name: "notes:write", Description: "Write notes"},
 		},
 		Keys: server.Keys{Algorithms: []string{"ES256"}}, Logger: log, Clock: w.now,
-		Limits: server.Limits{Begun: -1}, // everybody has one address here
+		Limits: server.Limits{Begun: -1, Grants: -1}, // everybody has one address here, and few people sign in often
 	}
 	if p.backend == "postgres" { // it keeps no secret beside itself
 		config.Secrets = [][]byte{[]byte(wrapping)}

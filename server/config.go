@@ -255,6 +255,12 @@ type Limits struct {
 	// each replica for itself; an IPv6 /64 is one address, loopback is not counted, and
 	// Proxies say whose X-Forwarded-For is believed.
 	Begun int
+
+	// Grants is how often one person may sign in to one client in an hour; more are
+	// answered 429 with Retry-After, since each leaves a grant that may live as long as
+	// its refresh token. 0: 1000. -1: no limit. It counts in memory, in each replica for
+	// itself.
+	Grants int
 }
 
 // Insecure weakens the server. Every field that is set is logged at Warn.

@@ -70,6 +70,10 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		found.add("Limits.Begun", fmt.Sprint(r.Limits.Begun), "write how many sign-ins an address may begin in 10 minutes, 0 for 1000, or -1 for no limit")
 	}
 	r.Limits.Begun = cmp.Or(r.Limits.Begun, 1000)
+	if r.Limits.Grants < -1 {
+		found.add("Limits.Grants", fmt.Sprint(r.Limits.Grants), "write how often one person may sign in to one client in an hour, 0 for 1000, or -1 for no limit")
+	}
+	r.Limits.Grants = cmp.Or(r.Limits.Grants, 1000)
 	for i, s := range c.Secrets {
 		if len(s) < 32 {
 			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 32 makes them")

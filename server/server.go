@@ -133,7 +133,7 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
 		},
 		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
-		LoginLimit: c.Limits.Logins, BeginLimit: c.Limits.Begun, HookTime: c.Limits.Hooks,
+		LoginLimit: c.Limits.Logins, BeginLimit: c.Limits.Begun, GrantLimit: c.Limits.Grants, HookTime: c.Limits.Hooks,
 		MutualTLS:   s.mutualTLS(),
 		AuthMethods: c.registrar.authMethods(),
 		Development: c.site.loopback, Logger: s.log,

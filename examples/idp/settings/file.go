@@ -86,6 +86,7 @@ type file struct {
 	Limits struct {
 		Logins int `json:"logins"`
 		Begun  int `json:"begun"`
+		Grants int `json:"grants"`
 	} `json:"limits"`
 	Features struct {
 		Demo   *bool `json:"demo"`
@@ -205,7 +206,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
 	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
-	s.Limits.Begun = f.Limits.Begun
+	s.Limits.Begun, s.Limits.Grants = f.Limits.Begun, f.Limits.Grants
 	s.Limits.Logins, s.RequirePushed, s.RequireSigned, s.FAPI2, s.MCP = f.Limits.Logins, f.RequirePushed, f.RequireSigned, f.FAPI2, f.MCP
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
 	s.takeMutualTLS(f, beside(f.MutualTLS.Roots), found)
