@@ -248,6 +248,9 @@ func viewClient(c *storage.Client, redirectURI string) ClientView {
 	if v.Name == "" { // nothing was left of it
 		v.Name = readable(c.ID, 60)
 	}
+	if u, err := url.Parse(c.ID); err == nil && c.FromDocument() {
+		v.Home = readable(u.Host, 120)
+	}
 	switch u, err := url.Parse(redirectURI); {
 	case err == nil && u.Host != "":
 		v.Host = readable(u.Host, 120)
@@ -267,7 +270,10 @@ func (in *Interaction) pageClient(r *http.Request) pages.Client {
 	if c.Scheme != "" {
 		host = in.h.words(r).Say("place.scheme", "scheme", c.Scheme)
 	}
-	return pages.Client{Name: c.Name, URI: c.URI, Host: host, Local: c.Local, FirstParty: c.FirstParty}
+	return pages.Client{
+		Name: c.Name, URI: c.URI, Host: host, Home: c.Home, Away: c.Home != "" && !c.Local && !strings.EqualFold(c.Home, c.Host),
+		Local: c.Local, FirstParty: c.FirstParty,
+	}
 }
 
 // readable makes a text that a stranger wrote fit for a page: without characters

@@ -27,10 +27,17 @@ type rule struct {
 	page    bool // its errors are pages for people, not JSON
 	forms   bool // its pages hold forms that come back to us
 	scripts bool // scripts may ask for JSON
+	asks    bool // a client asks for something new here
 }
 
 func (r rule) named(name string, o origins) rule {
 	r.name, r.origins = name, o
+	return r
+}
+
+// asking is the rule of an endpoint where a client asks for something new.
+func (r rule) asking() rule {
+	r.asks = true
 	return r
 }
 
@@ -126,6 +133,9 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endpoint func(http.ResponseWriter, *http.Request) *engine.Error) {
 	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r), script: rule.scripts && WantsJSON(r)}
 	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if rule.asks {
+		r = r.WithContext(engine.Asking(r.Context(), h.addressOf(r).String()))
+	}
 	out := newResponse()
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -159,23 +159,23 @@ func (h *Handlers) JWKS(w http.ResponseWriter, r *http.Request) {
 
 // Authorize is the authorization endpoint. RFC 6749 §3.1
 func (h *Handlers) Authorize(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "authorize", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.authorize)
+	h.serve(w, r, rule{name: "authorize", methods: []string{http.MethodGet, http.MethodPost}, page: true, asks: true}, h.authorize)
 }
 
 // DeviceAuthorization is the device authorization endpoint. RFC 8628 §3.1
 func (h *Handlers) DeviceAuthorization(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, formRule.named("device_authorization", noOrigin), h.deviceAuthorization)
+	h.serve(w, r, formRule.named("device_authorization", noOrigin).asking(), h.deviceAuthorization)
 }
 
 // Device is the page on which people type the code that a device shows. RFC 8628 §3.3
 func (h *Handlers) Device(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true}, h.device)
+	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, asks: true}, h.device)
 }
 
 // Interact serves the pages of an interaction; the last element of its path is
 // the interaction's ID.
 func (h *Handlers) Interact(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, scripts: true}, h.interact)
+	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, scripts: true, asks: true}, h.interact)
 }
 
 // Logout is the end session endpoint. OpenID Connect RP-Initiated Logout 1.0 §2

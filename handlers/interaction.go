@@ -69,6 +69,7 @@ type ClientView struct {
 	LogoURI    string
 	Host       string // where the answer goes: a host, "this device (scheme)", "another device"
 	Scheme     string // private-use, where the answer goes by one
+	Home       string // host of the client's ID when that is the URL of its metadata, "" otherwise
 	Origin     string // the same for a program: "https://app.example.com"; empty where it is no web page
 	Local      bool   // the answer goes to a program on the person's device
 	FirstParty bool

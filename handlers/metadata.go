@@ -37,6 +37,7 @@ type Offer struct {
 	Grants []string
 	Claims []string // of people, beside those of the protocol itself
 
+	Documents bool     // client ID metadata documents are taken
 	Resources []string // URLs of the APIs that it makes tokens for
 }
 
@@ -108,6 +109,9 @@ func (h *Handlers) document(at Endpoints, offer Offer) map[string]any {
 	doc["backchannel_logout_supported"], doc["backchannel_logout_session_supported"] = true, true
 	if at.Logout != "" {
 		doc["frontchannel_logout_supported"], doc["frontchannel_logout_session_supported"] = true, true
+	}
+	if offer.Documents {
+		doc["client_id_metadata_document_supported"] = true
 	}
 	if h.config.MutualTLS.Alias != "" {
 		doc["mtls_endpoint_aliases"] = h.aliases(doc)

@@ -10,7 +10,7 @@ import (
 
 // PushedRequests is the pushed authorization request endpoint. RFC 9126 §2
 func (h *Handlers) PushedRequests(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, formRule.named("par", clientOrigins), h.push)
+	h.serve(w, r, formRule.named("par", clientOrigins).asking(), h.push)
 }
 
 func (h *Handlers) push(w http.ResponseWriter, r *http.Request) *engine.Error {

@@ -40,8 +40,10 @@ type Clients struct {
 
 	registration  *Registration
 	hookTime      time.Duration
-	base          string // URL under which the endpoints stand
+	longest       time.Duration // that anything which was granted lives
+	base          string        // URL under which the endpoints stand
 	attempts      *attempts
+	documents     *documents
 	statementKeys *outbound.Cache[[]byte]
 
 	fetch *outbound.Client
@@ -54,7 +56,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	c := &Clients{
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
 		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
-		registration: &r.Registration, hookTime: r.Limits.Hooks, base: r.site.base(), attempts: &attempts{},
+		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: r.Lifetimes.RefreshAbsolute + r.longestSigned(), base: r.site.base(), attempts: &attempts{},
 		statementKeys: outbound.NewCache(fetch, outbound.CacheOptions{
 			Size: 100, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
 			Failure: 10 * time.Second, Again: time.Minute, Now: store.Now,
@@ -78,6 +80,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 			return nil, fmt.Errorf("server: look for the client %q in the store: %w", client.ID, err)
 		}
 	}
+	c.documents = newDocuments(c)
 	slices.Sort(c.order)
 	stored, _, err := c.stored.List(ctx, "", "", storage.Page{Limit: storage.MaxPage})
 	if err != nil {
@@ -97,7 +100,11 @@ func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error
 		}
 		return client.Clone(), nil
 	}
-	return c.stored.Get(ctx, id)
+	client, err := c.stored.Get(ctx, id)
+	if err == nil && !client.FromDocument() || err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return client, err
+	}
+	return c.documents.lookup(ctx, id, client)
 }
 
 // Create registers a client in the store. A confidential client without a Secret
@@ -226,7 +233,7 @@ func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storag
 	if err != nil {
 		return nil, "", err
 	}
-	all := stored
+	all := slices.DeleteFunc(stored, gone)
 	for _, id := range c.order {
 		if page.After == "" || !page.Descending && id > page.After || page.Descending && id < page.After {
 			all = append(all, c.configured[id])
@@ -240,7 +247,10 @@ func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storag
 	})
 	if len(all) > page.Limit || more != "" {
 		all = all[:min(page.Limit, len(all))]
-		next = all[len(all)-1].ID
+		next = more
+		if len(all) > 0 {
+			next = all[len(all)-1].ID
+		}
 	}
 	for _, client := range all {
 		clients = append(clients, shown(client))
@@ -296,15 +306,19 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 }
 
 // Delete removes a client with everything it holds: a client that is later made
-// under the same ID revives nothing. Deleting a client that does not exist is
-// storage.ErrNotFound; a configured one is ErrConfigured.
+// under the same ID revives nothing. One that is known by a document at its ID comes
+// again with the next person who allows it; Disabled keeps it out. Deleting a client that
+// does not exist is storage.ErrNotFound; a configured one is ErrConfigured.
 func (c *Clients) Delete(ctx context.Context, id string) error {
 	if err := c.changeable(id); err != nil {
 		return err
 	}
 	err := c.store.Do(ctx, func(ctx context.Context) error {
-		if _, err := c.stored.Get(ctx, id); err != nil {
+		switch was, err := c.stored.Get(ctx, id); {
+		case err != nil:
 			return err
+		case was.FromDocument():
+			return c.documents.end(ctx, was)
 		}
 		return c.stored.Delete(ctx, id)
 	})

@@ -60,7 +60,7 @@ func (s *Server) mountList() ([]route, error) {
 	}
 	metadata, err := h.Metadata(told, handlers.Offer{
 		Scopes: s.config.scopeNames(), Grants: s.config.registrar.grantNames(), Claims: s.config.claimNames(),
-		Resources: s.config.protectedResources(),
+		Resources: s.config.protectedResources(), Documents: s.config.Registration.Documents,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("server: %w", err)

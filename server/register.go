@@ -307,6 +307,9 @@ func badMetadata(code, reason, description string) *engine.Error {
 // used lets a client that registered itself live on because somebody uses it. It rides on
 // a commit that is made anyway, once a day at most.
 func (c *Clients) used(ctx context.Context, client *storage.Client) error {
+	if client.FromDocument() {
+		return c.documents.keep(ctx, client)
+	}
 	if client.Registered == nil || client.ExpiresAt.IsZero() {
 		return nil
 	}

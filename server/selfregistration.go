@@ -20,6 +20,16 @@ type Registration struct {
 	// Endpoint lets programs register clients. RFC 7591 §3
 	Endpoint RegistrationAccess
 
+	// Documents takes clients that are known by the URL of a document with their metadata,
+	// which is their client_id: it is fetched, kept for as long as its Cache-Control says
+	// (a minute to a day, an hour when it says nothing), and never for longer than the
+	// server runs, but for what was granted: tokens are refreshed for 30 days after the
+	// document could be fetched last. OAuth Client ID Metadata Document
+	Documents bool
+	// DocumentHost says of which hosts documents are taken; nil: of all on the open
+	// Internet. It is called for each request, so it has to be quick.
+	DocumentHost func(host string) bool
+
 	// GrantTypes are those that such clients may have; what else they ask for is left
 	// out. nil: authorization_code and refresh_token.
 	GrantTypes []string

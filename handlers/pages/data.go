@@ -29,6 +29,8 @@ type Client struct {
 	Name       string // what people know it by; cleaned
 	URI        string // its web page, empty when unknown
 	Host       string // where the answer goes: a host, "this device", or a scheme
+	Home       string // host that vouches for the client by publishing what it is; empty when none does
+	Away       bool   // the answer goes to another host than Home
 	Local      bool   // the answer goes to a program on this device
 	FirstParty bool   // it belongs to the product itself
 }

@@ -42,6 +42,7 @@ func (e *Engine) Token(ctx context.Context, r TokenRequest) (*TokenResponse, *Er
 	if has.proof, refusal = e.proof(r.Sender, ""); refusal != nil {
 		return nil, refusal
 	}
+	ctx = context.WithValue(ctx, renewingKey{}, true)
 	ctx = context.WithValue(ctx, credentialsKey{}, r.Credentials)
 	ctx = context.WithValue(ctx, possessionKey{}, has)
 	var response *TokenResponse

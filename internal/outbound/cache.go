@@ -16,7 +16,7 @@ type CacheOptions struct {
 	Least   time.Duration // that a document is kept, whatever its Cache-Control says
 	Default time.Duration // without a Cache-Control
 	Most    time.Duration
-	Failure time.Duration // that a failure is remembered
+	Failure time.Duration // that a failure is remembered; 0: only by those who waited for it
 	Again   time.Duration // between two fetches that Refresh forces
 	Now     func() time.Time
 }
@@ -27,7 +27,7 @@ type CacheOptions struct {
 type Cache[T any] struct {
 	client *Client
 	o      CacheOptions
-	parse  func(body []byte) (T, error)
+	parse  func(ctx context.Context, url string, body []byte) (T, error)
 
 	mu      sync.Mutex
 	order   *list.List // of *page[T], the last used first
@@ -46,6 +46,11 @@ type page[T any] struct {
 
 // NewCache makes an empty Cache. An error of parse is a failure of the fetch.
 func NewCache[T any](c *Client, o CacheOptions, parse func(body []byte) (T, error)) *Cache[T] {
+	return NewCacheOf(c, o, func(_ context.Context, _ string, body []byte) (T, error) { return parse(body) })
+}
+
+// NewCacheOf is NewCache for documents that have to do with their URL.
+func NewCacheOf[T any](c *Client, o CacheOptions, parse func(ctx context.Context, url string, body []byte) (T, error)) *Cache[T] {
 	return &Cache[T]{client: c, o: o, parse: parse, order: list.New(), entries: map[string]*list.Element{}}
 }
 
@@ -78,6 +83,9 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 			c.mu.Unlock()
 			select {
 			case <-flight: // what it brought is as new as can be
+				if err := c.failed(p); err != nil {
+					return none, err
+				}
 				force = false
 				continue
 			case <-ctx.Done():
@@ -97,6 +105,33 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 			return c.fetch(ctx, p, due)
 		}
 	}
+}
+
+// failed returns the error of the fetch that somebody waited for. Who waits does not try
+// again after it: many of them would keep a dead host busy one after the other.
+func (c *Cache[T]) failed(p *page[T]) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.known {
+		return nil
+	}
+	return p.err
+}
+
+// Known returns a document that is kept and still fresh, without fetching it.
+func (c *Cache[T]) Known(url string) (value T, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[url]
+	if e == nil {
+		return value, false
+	}
+	p := e.Value.(*page[T])
+	if !p.known || p.flight != nil || !c.o.Now().Before(p.until) {
+		return value, false
+	}
+	c.order.MoveToFront(e)
+	return p.value, true
 }
 
 // page returns the entry of a URL, new or found, as the last used one. The mutex is
@@ -136,12 +171,16 @@ func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T,
 			p.forced = now
 		}
 		p.value, p.err, p.known, p.until = value, err, err == nil, now.Add(life)
+		if e := c.entries[p.url]; err != nil && c.o.Failure == 0 && e != nil && e.Value == p {
+			c.order.Remove(e) // what is not remembered takes no place from what is
+			delete(c.entries, p.url)
+		}
 	}()
 	document, failed := c.client.Get(context.WithoutCancel(ctx), Request{URL: p.url, Limit: c.o.Limit, Types: c.o.Types})
 	if failed != nil {
 		return value, failed
 	}
-	parsed, failed := c.parse(document.Body)
+	parsed, failed := c.parse(context.WithoutCancel(ctx), p.url, document.Body)
 	if failed != nil {
 		return value, &Error{p.url, "the document is not what it should be", failed}
 	}

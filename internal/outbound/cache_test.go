@@ -163,7 +163,7 @@ func TestOneFetchForAll(t *testing.T) {
 // TestPanicLeavesNoEmptyDocument: what parse could not judge does not count.
 func TestPanicLeavesNoEmptyDocument(t *testing.T) {
 	s := newShelf(t)
-	s.parse = func([]byte) (string, error) { panic("a document that parse does not survive") }
+	s.parse = func(context.Context, string, []byte) (string, error) { panic("a document that parse does not survive") }
 	func() {
 		defer func() {
 			if recover() == nil {

@@ -147,7 +147,7 @@ func parse(raw string) (*url.URL, error) {
 type Request struct {
 	URL   string
 	Limit int      // bytes that the document may have; a longer one is an error
-	Types []string // media types that it may have; empty: any
+	Types []string // media types that it may have, "+json" for all that end so; empty: any
 }
 
 // Document is what was fetched.
@@ -178,7 +178,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	}
 	request.Header.Set("User-Agent", "Doorward")
 	if len(r.Types) > 0 {
-		request.Header.Set("Accept", strings.Join(r.Types, ", "))
+		request.Header.Set("Accept", strings.Join(slices.DeleteFunc(slices.Clone(r.Types), func(t string) bool { return t[0] == '+' }), ", "))
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
@@ -192,11 +192,18 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	return document, err
 }
 
+// takes says whether a media type is one of those that are asked for. RFC 6839 §3.1
+func (r Request) takes(media string) bool {
+	return slices.ContainsFunc(r.Types, func(t string) bool {
+		return t == media || t[0] == '+' && strings.HasPrefix(media, "application/") && strings.HasSuffix(media, t)
+	})
+}
+
 func read(answer *http.Response, r Request) (*Document, error) {
 	if answer.StatusCode != http.StatusOK {
 		return nil, &Error{r.URL, "the status is " + strconv.Itoa(answer.StatusCode), nil}
 	}
-	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); len(r.Types) > 0 && (err != nil || !slices.Contains(r.Types, media)) {
+	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); len(r.Types) > 0 && (err != nil || !r.takes(media)) {
 		return nil, &Error{r.URL, fmt.Sprintf("the Content-Type is %.80q", answer.Header.Get("Content-Type")), nil}
 	}
 	tooLong := &Error{r.URL, fmt.Sprintf("it has more than %d bytes", r.Limit), nil}
