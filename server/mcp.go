@@ -40,6 +40,7 @@ func (r *resolvedConfig) resolveMCP(found *problems) {
 	if r.Registration.Endpoint == RegistrationOff {
 		r.Registration.Endpoint = RegistrationOpen
 	}
+	r.Registration.Documents = true
 	if r.Registration.DefaultScopes == nil {
 		r.Registration.DefaultScopes = r.apiScopes()
 	}
