@@ -44,8 +44,15 @@ func (h *Handlers) owner(w http.ResponseWriter, r *http.Request, place string) (
 		h.show(w, r, http.StatusOK, pages.SignedOut{})
 		return p, nil
 	}
+	others, err := h.accounts(r.Context(), r)
+	if err != nil {
+		return p, storeFailed(err)
+	}
 	rec, id, secret := h.newRecord(nil, "", stepLogin)
 	rec.Account = place
+	if len(others) > 0 {
+		rec.Step = stepSelect
+	}
 	return p, h.begin(w, r, rec, id, secret)
 }
 

@@ -16,6 +16,13 @@ func (h *Handlers) deliver(w http.ResponseWriter, r *http.Request, o outcome, cl
 	if o.Session != "" {
 		h.keepSession(w, o.Session, o.Life)
 	}
+	for _, c := range o.Cookies {
+		if c.Value == "" {
+			h.cookies.drop(w, c.Name)
+			continue
+		}
+		http.SetCookie(w, h.cookies.cookie(c.Name, c.Value, c.Life))
+	}
 	if o.Answer == nil {
 		redirect(w, o.Place)
 		return nil

@@ -120,12 +120,18 @@ type resumed struct {
 // decide answers at once when the person is signed in and nothing is left to ask,
 // and else begins an interaction, or goes on with the one that has begun.
 func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed) *engine.Error {
-	p, err := h.current(r.Context(), r)
+	p, choose, err := h.pick(r, a)
 	if err != nil {
 		return storeFailed(err)
 	}
 	silent := slices.Contains(a.Prompt, "none")
 	now := h.now()
+	switch {
+	case choose && silent:
+		return h.refuseClient(w, r, a, selectionRequired())
+	case choose && !slices.Contains(a.Prompt, "create"):
+		return h.ask(w, r, a, at, stepSelect, present{})
+	}
 	lacking := h.unmet(a, p.Subject, yet(now), now)
 	if raise := lacking != nil && lacking.Reason == "acr_unmet" && !silent && len(h.config.Steps) > 0; lacking != nil && !raise || asksForPage(a.Prompt) {
 		if silent {
@@ -153,6 +159,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 		return h.ask(w, r, a, at, stepLogin, present{})
 	}
 	var o outcome
+	arrives := h.arrival(p)
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
 		var err error
 		o, err = h.answerAtOnce(ctx, a, p, at)
@@ -170,6 +177,7 @@ func (h *Handlers) decide(w http.ResponseWriter, r *http.Request, a *engine.Auth
 	case err != nil:
 		return storeFailed(err)
 	}
+	o.Session, o.Life = arrives.Session, arrives.Life
 	return h.deliver(w, r, o, a.Client.ID)
 }
 
@@ -206,10 +214,10 @@ func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p 
 func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed, next step, p present) *engine.Error {
 	place := func(rec *record) {
 		rec.Step = next
-		if next != stepLogin {
+		if !p.nobody() {
 			rec.Subject, rec.Shown = p.Subject, shown(a)
 			if p.session != nil {
-				rec.SessionKey = []byte(p.session.Key)
+				rec.SessionKey, rec.Brief = []byte(p.session.Key), p.session.Brief
 			}
 		}
 	}

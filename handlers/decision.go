@@ -119,6 +119,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 		return h.close(r, in, e)
 	}
 	return h.moved(r, in, func(ctx context.Context, rec *record) (outcome, error) {
+		rec.Brief = in.Brief
 		rec.Subject, rec.LoggedIn = s, !s.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
 		if next != "" {
 			return h.hold(ctx, in, rec, next)
@@ -149,12 +150,12 @@ func (h *Handlers) moved(r *http.Request, in *Interaction, to func(ctx context.C
 
 // enterSession makes the session of who has signed in, and goes on.
 func (h *Handlers) enterSession(ctx context.Context, r *http.Request, in *Interaction, rec *record, before present) (outcome, error) {
-	person, session, token, err := h.signIn(ctx, r, rec.Subject, before)
+	person, session, o, err := h.signIn(ctx, r, rec.Subject, before, rec.Brief)
 	if err != nil {
 		return outcome{}, err
 	}
 	rec.Subject, rec.SessionKey, rec.Pending, rec.Raised = person, []byte(session.Key), false, false
-	return h.settle(ctx, in, rec, outcome{Session: token, Life: h.config.Lifetimes.SessionAbsolute})
+	return h.settle(ctx, in, rec, o)
 }
 
 // settle leads on from the login and its steps, in the unit of work of ctx: to the page of
@@ -196,7 +197,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 	}
 	var o outcome
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		o = outcome{Life: h.config.Lifetimes.SessionAbsolute}
+		o = outcome{}
 		ask, scopes, err := h.mustAsk(ctx, in.a, s, false)
 		if err != nil {
 			return err
@@ -210,7 +211,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 			if err != nil {
 				return err
 			}
-			if person, _, o.Session, err = h.signIn(ctx, r, s, before); err != nil {
+			if person, _, o, err = h.signIn(ctx, r, s, before, in.Brief); err != nil {
 				return err
 			}
 		}
@@ -225,6 +226,10 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 
 func consentRequired() *engine.Error {
 	return &engine.Error{Code: "consent_required", Reason: "consent_required", Description: "The person has to be asked, and the request has prompt=none."}
+}
+
+func selectionRequired() *engine.Error {
+	return &engine.Error{Code: "account_selection_required", Reason: "account_selection_required", Description: "Several people are signed in, one of them has to be chosen, and the request has prompt=none."}
 }
 
 func stepRequired() *engine.Error {

@@ -23,7 +23,7 @@ func TestASessionThatEndedIsNotRevived(t *testing.T) {
 	var session *storage.Session
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	err := w.store.Do(ctx, func(ctx context.Context) (err error) {
-		_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{})
+		_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{}, false)
 		return err
 	})
 	if err != nil {
@@ -213,7 +213,7 @@ func TestSigningOutTwiceWritesOnce(t *testing.T) {
 	for _, stored := range []bool{false, true} {
 		var session *storage.Session
 		err := w.store.Do(ctx, func(ctx context.Context) (err error) {
-			_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{})
+			_, session, _, err = w.h.signIn(ctx, r, Subject{ID: "u1", AuthTime: w.now}, present{}, false)
 			return err
 		})
 		if err != nil {
@@ -233,7 +233,7 @@ func TestSigningOutTwiceWritesOnce(t *testing.T) {
 		}
 		var epochs [2]uint64
 		for i := range epochs {
-			if e := w.h.endLogout(newResponse(), r, at, p, &farewell{}, true); e != nil {
+			if e := w.h.endLogout(newResponse(), r, at, []present{p}, &farewell{}, true); e != nil {
 				t.Fatal(e)
 			}
 			if epochs[i], err = w.h.epochs.At(ctx, w.h.epochs.OfSession(session.ID)); err != nil {
@@ -290,7 +290,7 @@ func TestSigningOutBesideStaying(t *testing.T) {
 		t.Fatal(e)
 	}
 	// This one had read the interaction before the other closed it.
-	if e := w.h.endLogout(newResponse(), httptest.NewRequest(http.MethodPost, "/", nil), &resumed{record: rec, id: lastElement(place)}, p, &farewell{}, true); e != nil {
+	if e := w.h.endLogout(newResponse(), httptest.NewRequest(http.MethodPost, "/", nil), &resumed{record: rec, id: lastElement(place)}, []present{p}, &farewell{}, true); e != nil {
 		t.Fatal(e)
 	}
 	if p, err := w.h.session(t.Context(), sessions[0].Key); err != nil || !p.nobody() {

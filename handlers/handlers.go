@@ -43,6 +43,7 @@ type Config struct {
 	RequireSigned bool // told in the metadata
 	MutualTLS     MutualTLS
 
+	Accounts    int // how many people may be signed in in one browser; less than 2: one
 	Lifetimes   Lifetimes
 	HookTime    time.Duration                  // how long one call of a hook may take; 0: no limit
 	LoginLimit  int                            // wrong passwords of an account in 15 minutes
@@ -59,6 +60,7 @@ type Lifetimes struct {
 	Consent         time.Duration
 	SessionIdle     time.Duration
 	SessionAbsolute time.Duration
+	SessionBrief    time.Duration // without use, of one that ends with the browser
 }
 
 // Handlers are the endpoints of one issuer. Every exported method that takes a

@@ -125,6 +125,10 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 	w.Header().Set("Content-Security-Policy", hostPolicy)
 	r, cancel := h.timed(r)
 	defer cancel()
+	if at.record.Step == stepSelect {
+		w.Header().Del("Content-Security-Policy")
+		return h.accountsPage(w, r, in)
+	}
 	if at.record.Step == stepLogin {
 		if h.source == nil {
 			p, err := h.current(r.Context(), r)

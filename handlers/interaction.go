@@ -47,6 +47,11 @@ type Interaction struct {
 	Action  string  // URL that a form of this step posts to
 	Error   error   // for a page: why the last try failed
 
+	// Brief, set before Accept, makes a session that ends with the browser, and earlier
+	// without use (Lifetimes.SessionBrief), where the server keeps it: the person did not
+	// want to stay signed in.
+	Brief bool
+
 	h           *Handlers
 	a           *engine.Authorization
 	record      *record // nil: prompt=none, nothing is stored
@@ -54,6 +59,7 @@ type Interaction struct {
 	decision    []byte
 	interactive bool
 	elsewhere   bool // it was found by a handler of the host's
+	accounts    []present
 	done        bool
 	silent      *outcome      // what Accept led to with prompt=none
 	silentError *engine.Error // or why it did not

@@ -31,22 +31,28 @@ func jsonBody(r *http.Request) bool {
 
 // shownJSON is an interaction as a script is told it. Members are added, never changed.
 type shownJSON struct {
-	Interaction  string      `json:"interaction"`
-	Step         string      `json:"step"`
-	Action       string      `json:"action"`            // to post to
-	Message      string      `json:"message,omitempty"` // for people: why the last try failed
-	Client       clientJSON  `json:"client"`
-	Scopes       []scopeJSON `json:"scopes"`
-	Claims       []claimJSON `json:"claims,omitempty"`
-	Account      string      `json:"account,omitempty"` // who is signed in
-	Prompt       []string    `json:"prompt,omitempty"`
-	MaxAge       *int64      `json:"max_age,omitempty"` // seconds
-	ACRValues    []string    `json:"acr_values,omitempty"`
-	EssentialACR []string    `json:"essential_acr,omitempty"`
-	LoginHint    string      `json:"login_hint,omitempty"`
-	UILocales    []string    `json:"ui_locales,omitempty"`
-	Display      string      `json:"display,omitempty"`
-	Device       *deviceJSON `json:"device,omitempty"`
+	Interaction  string        `json:"interaction"`
+	Step         string        `json:"step"`
+	Action       string        `json:"action"`            // to post to
+	Message      string        `json:"message,omitempty"` // for people: why the last try failed
+	Client       clientJSON    `json:"client"`
+	Scopes       []scopeJSON   `json:"scopes"`
+	Claims       []claimJSON   `json:"claims,omitempty"`
+	Account      string        `json:"account,omitempty"`  // who is signed in
+	Accounts     []accountJSON `json:"accounts,omitempty"` // to choose from, at the step select
+	Prompt       []string      `json:"prompt,omitempty"`
+	MaxAge       *int64        `json:"max_age,omitempty"` // seconds
+	ACRValues    []string      `json:"acr_values,omitempty"`
+	EssentialACR []string      `json:"essential_acr,omitempty"`
+	LoginHint    string        `json:"login_hint,omitempty"`
+	UILocales    []string      `json:"ui_locales,omitempty"`
+	Display      string        `json:"display,omitempty"`
+	Device       *deviceJSON   `json:"device,omitempty"`
+}
+
+type accountJSON struct {
+	Session string `json:"session"` // to be sent as session
+	Name    string `json:"name"`
 }
 
 type clientJSON struct {
@@ -91,6 +97,9 @@ func (in *Interaction) WriteJSON(w http.ResponseWriter, r *http.Request, status 
 	}
 	for _, c := range in.pageClaims(r) {
 		shown.Claims = append(shown.Claims, claimJSON(c))
+	}
+	for _, p := range in.accounts {
+		shown.Accounts = append(shown.Accounts, accountJSON{p.SessionID, p.account()})
 	}
 	if in.Error != nil {
 		shown.Message = in.Error.Error()

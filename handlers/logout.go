@@ -58,25 +58,29 @@ func (h *Handlers) signOut(w http.ResponseWriter, r *http.Request, params url.Va
 	if e != nil {
 		return e
 	}
-	p, err := h.current(r.Context(), r)
+	list, err := h.leaving(r, f)
 	if err != nil {
 		return storeFailed(err)
 	}
+	p := list[0]
 	switch {
 	case p.nobody():
 		if at != nil {
-			return h.endLogout(w, r, at, p, f, false)
+			return h.endLogout(w, r, at, list, f, false)
 		}
-		h.dropSession(w, r)
+		h.dropSession(w, r, p)
 		h.farewell(w, r, f, pages.SignedOut{})
 		return nil
 	case f.speaksOf(h.toldTo(f.client, p)):
-		return h.endLogout(w, r, at, p, f, true)
+		return h.endLogout(w, r, at, list[:1], f, true)
 	case at == nil:
 		rec, id, secret := h.newLogout(params)
 		return h.begin(w, r, rec, id, secret)
 	}
-	page := pages.Logout{Form: pages.Form{Action: h.path("interaction/"+at.id) + "?step=logout"}, Account: p.account()}
+	page := pages.Logout{Form: pages.Form{Action: h.path("interaction/"+at.id) + "?step=logout"}, Account: p.account(), All: len(list) > 1}
+	if page.All { // another one may be there by the time of the answer
+		page.Action += "&session=" + url.QueryEscape(p.SessionID)
+	}
 	if f.client != nil {
 		page.Client = readable(f.client.DisplayName(), 60)
 	}
@@ -90,18 +94,40 @@ func (h *Handlers) logoutStep(w http.ResponseWriter, r *http.Request, at *resume
 	if r.Method == http.MethodPost {
 		decision = r.PostFormValue("decision")
 	}
-	if decision != "signout" && decision != "stay" {
+	if decision != "signout" && decision != "stay" && decision != "all" {
 		return h.signOut(w, r, at.record.params(), at)
 	}
 	f, e := h.checkLogout(r, at.record.params())
 	if e != nil {
 		return e
 	}
-	p, err := h.current(r.Context(), r)
+	list, err := h.leaving(r, f)
 	if err != nil {
 		return storeFailed(err)
 	}
-	return h.endLogout(w, r, at, p, f, decision == "signout")
+	if decision != "all" {
+		shown := slices.IndexFunc(list, func(p present) bool { return p.SessionID == r.URL.Query().Get("session") })
+		list = list[max(0, shown):][:1]
+	}
+	return h.endLogout(w, r, at, list, f, decision != "stay")
+}
+
+// leaving returns whom a request to sign out is about, and after that who else is signed in
+// in this browser: whoever the hint speaks of, else whoever was there last. It is one at
+// least, who may be nobody.
+func (h *Handlers) leaving(r *http.Request, f *farewell) ([]present, error) {
+	if !h.several() {
+		p, err := h.current(r.Context(), r)
+		return []present{p}, err
+	}
+	list, err := h.accounts(r.Context(), r)
+	if err != nil || len(list) == 0 {
+		return []present{{}}, err
+	}
+	if at := slices.IndexFunc(list, func(p present) bool { return f.speaksOf(h.toldTo(f.client, p)) }); at > 0 {
+		list[0], list[at] = list[at], list[0]
+	}
+	return list, nil
 }
 
 // checkLogout judges a request to sign out. A post_logout_redirect_uri is followed
@@ -187,12 +213,15 @@ func (f *farewell) speaksOf(p present) bool {
 
 // endLogout ends the session, or not, closes the interaction where there is one,
 // and says goodbye. All that is ours is one commit.
-func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed, p present, f *farewell, signOut bool) *engine.Error {
+func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed, list []present, f *farewell, signOut bool) *engine.Error {
 	var frames []pages.Frame
 	if signOut { // while it is known who takes part in the session
-		var err error
-		if frames, err = h.frames(r.Context(), p); err != nil {
-			return storeFailed(err)
+		for _, p := range list {
+			some, err := h.frames(r.Context(), p)
+			if err != nil {
+				return storeFailed(err)
+			}
+			frames = append(frames, some...)
 		}
 	}
 	if signOut && h.source != nil {
@@ -208,19 +237,22 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 			w.Header().Add("Set-Cookie", c)
 		}
 	}
-	if err := h.store.Do(r.Context(), func(ctx context.Context) error { return h.storeLogout(ctx, at, p, signOut) }); err != nil {
+	if err := h.store.Do(r.Context(), func(ctx context.Context) error { return h.storeLogout(ctx, at, list, signOut) }); err != nil {
 		return storeFailed(err)
 	}
-	if signOut || p.nobody() {
-		h.dropSession(w, r)
+	nobody := list[0].nobody()
+	if signOut || nobody {
+		for _, p := range list {
+			h.dropSession(w, r, p)
+		}
 	}
-	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !p.nobody(), Frames: frames})
+	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !nobody, Frames: frames})
 	return nil
 }
 
 // storeLogout writes what a sign-out changes in the unit of work of ctx. What a click
 // before has done already is not done again, so that many clicks do not contend.
-func (h *Handlers) storeLogout(ctx context.Context, at *resumed, p present, signOut bool) error {
+func (h *Handlers) storeLogout(ctx context.Context, at *resumed, list []present, signOut bool) error {
 	if at != nil {
 		rec, err := h.records.Get(ctx, at.record.Key)
 		if err != nil {
@@ -236,6 +268,16 @@ func (h *Handlers) storeLogout(ctx context.Context, at *resumed, p present, sign
 	if !signOut {
 		return nil
 	}
+	for _, p := range list {
+		if err := h.endSession(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endSession ends a session in the unit of work of ctx, and what was granted in it.
+func (h *Handlers) endSession(ctx context.Context, p present) error {
 	if p.session != nil {
 		switch _, err := h.sessions.Get(ctx, p.session.Key); {
 		case errors.Is(err, storage.ErrNotFound):
@@ -250,9 +292,16 @@ func (h *Handlers) storeLogout(ctx context.Context, at *resumed, p present, sign
 	return h.engine.RevokeSession(ctx, p.SessionID)
 }
 
-func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request) {
-	if h.source == nil && h.cookies.read(r, sessionCookie) != "" {
+// dropSession takes the cookies of a session away, and one that is of no session any more.
+func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request, p present) {
+	if h.source != nil {
+		return
+	}
+	if here := h.cookies.read(r, sessionCookie); here != "" && (p.token == "" || p.token == here) {
 		h.cookies.drop(w, sessionCookie)
+	}
+	if name := accountCookie(p.SessionID); h.cookies.read(r, name) != "" {
+		h.cookies.drop(w, name)
 	}
 }
 

@@ -32,6 +32,11 @@ type PasswordLogin struct {
 	// for an account with several names, as a username and an e-mail address. An error
 	// is answered with 503. Optional: nil counts each name by itself.
 	Account func(ctx context.Context, username string) (string, error)
+
+	// AskRemember puts a box on the page, "Stay signed in". Who does not tick it gets a
+	// session that ends with the browser, and earlier without use
+	// (Lifetimes.SessionBrief). false: everybody stays signed in.
+	AskRemember bool
 }
 
 // ServeLogin shows the page and judges what was sent.
@@ -40,7 +45,7 @@ func (p PasswordLogin) ServeLogin(w http.ResponseWriter, r *http.Request, in *In
 		return
 	}
 	if r.Method != http.MethodPost {
-		in.loginPage(w, r, http.StatusOK, in.LoginHint)
+		p.page(w, r, in, http.StatusOK, in.LoginHint)
 		return
 	}
 	if r.PostFormValue("decision") == "deny" {
@@ -50,7 +55,7 @@ func (p PasswordLogin) ServeLogin(w http.ResponseWriter, r *http.Request, in *In
 	username, password := strings.TrimSpace(r.PostFormValue("username")), r.PostFormValue("password")
 	if username == "" || password == "" {
 		in.Error = shownError(in.h.words(r).Say("login.empty"))
-		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
+		p.page(w, r, in, http.StatusUnprocessableEntity, username)
 		return
 	}
 	p.judge(w, r, in, username, password)
@@ -71,7 +76,7 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 		return
 	}
 	if attempt == nil {
-		in.slow(w, r, username, wait)
+		p.slow(w, r, in, username, wait)
 		return
 	}
 	defer attempt.end()
@@ -88,11 +93,11 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 			return
 		}
 		if wait > 0 {
-			in.slow(w, r, username, wait)
+			p.slow(w, r, in, username, wait)
 			return
 		}
 		in.Error = shownError(in.h.words(r).Say("login.wrong"))
-		in.loginPage(w, r, http.StatusUnprocessableEntity, username)
+		p.page(w, r, in, http.StatusUnprocessableEntity, username)
 	case err != nil:
 		in.Fail(w, r, err)
 	default:
@@ -100,6 +105,7 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 			person.Name = username
 		}
 		attempt.right(w)
+		in.Brief = p.AskRemember && r.PostFormValue("remember") == ""
 		in.Accept(w, r, person)
 	}
 }
@@ -109,11 +115,11 @@ type shownError string
 
 func (e shownError) Error() string { return string(e) }
 
-func (in *Interaction) slow(w http.ResponseWriter, r *http.Request, username string, wait time.Duration) {
+func (p PasswordLogin) slow(w http.ResponseWriter, r *http.Request, in *Interaction, username string, wait time.Duration) {
 	in.h.logWrong(r, "login_slowed")
 	w.Header().Set("Retry-After", retryAfter(wait))
 	in.Error = shownError(waitWords(in.h.words(r), "login.slow.seconds", "login.slow.minutes", wait))
-	in.loginPage(w, r, http.StatusTooManyRequests, username)
+	p.page(w, r, in, http.StatusTooManyRequests, username)
 }
 
 func (h *Handlers) logWrong(r *http.Request, reason string) {
@@ -121,15 +127,21 @@ func (h *Handlers) logWrong(r *http.Request, reason string) {
 		slog.String("reason", reason), slog.String("address", h.clientAddr(r).String()))...)
 }
 
-// loginPage shows the built-in page.
-func (in *Interaction) loginPage(w http.ResponseWriter, r *http.Request, status int, username string) {
+// page shows the built-in page.
+func (p PasswordLogin) page(w http.ResponseWriter, r *http.Request, in *Interaction, status int, username string) {
 	if exchangeOf(r.Context()).script {
 		in.WriteJSON(w, r, status)
 		return
 	}
+	chosen := in.record.Chosen && in.Subject.ID != ""
+	if chosen && username == "" {
+		username = in.Subject.Name
+	}
 	page := pages.Login{
 		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r),
-		Username: clipped(username, 255), Reauth: in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Subject == in.Subject.ID),
+		Username:    clipped(username, 255),
+		AskRemember: p.AskRemember, Remember: r.PostFormValue("remember") != "",
+		Reauth: chosen || in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Subject == in.Subject.ID),
 	}
 	if in.Error != nil {
 		page.Error = in.Error.Error()

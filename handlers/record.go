@@ -34,6 +34,7 @@ const (
 	stepStart   step = "start" // came by POST: the session was not looked at yet
 	stepLogin   step = "login"
 	stepConsent step = "consent"
+	stepSelect  step = "select" // among the accounts of this browser
 	stepLogout  step = "logout"
 	stepDone    step = "done"
 )
@@ -72,6 +73,9 @@ type record struct {
 	Epoch   uint64   `json:"epoch,omitempty"`
 	Raised  bool     `json:"raised,omitempty"`
 
+	Brief  bool `json:"brief,omitempty"`  // the session to come ends with the browser
+	Chosen bool `json:"chosen,omitempty"` // an account was chosen, which has to sign in again
+
 	// The last decision, so that it can be given again to a double click.
 	Decision  []byte    `json:"decision,omitempty"` // MAC of the request that decided
 	Sealed    []byte    `json:"sealed,omitempty"`   // an outcome under the cookie's secret
@@ -93,7 +97,8 @@ type outcome struct {
 	Answer  *engine.Answer `json:"answer,omitempty"`  // to the client
 	Place   string         `json:"place,omitempty"`   // else: a place of ours, or the URI after logout
 	Session string         `json:"session,omitempty"` // the value of our session's cookie
-	Life    time.Duration  `json:"life,omitempty"`    // of that cookie
+	Life    time.Duration  `json:"life,omitempty"`    // of that cookie; 0: until the browser is closed
+	Cookies []cookieChange `json:"cookies,omitempty"` // of accounts
 }
 
 // newRecord makes an interaction that is not stored yet, with the two secrets that
@@ -162,6 +167,7 @@ func (v *record) meant(p present, a *engine.Authorization) bool {
 func (v *record) startOver() {
 	v.Step, v.Subject, v.SessionKey, v.LoggedIn, v.Shown = stepStart, Subject{}, nil, false, ""
 	v.Passed, v.Pending, v.Epoch, v.Raised = nil, false, 0, false
+	v.Brief, v.Chosen = false, false
 }
 
 // ended says whether the time of the interaction is over.

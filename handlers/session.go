@@ -26,6 +26,8 @@ const (
 type present struct {
 	Subject
 	session *storage.Session // nil: none, or the host keeps it
+	token   string           // the cookie's value, where accounts found it
+	here    bool             // and it is that of whoever was there last
 }
 
 func (p present) nobody() bool { return p.ID == "" }
@@ -90,39 +92,74 @@ func (h *Handlers) sessionStamp(ctx context.Context, subject, sessionID string) 
 // signIn makes a session of ours in the unit of work of ctx, ends the one
 // before, and completes the subject. The token is new at every sign-in,
 // so one that was planted or seen before is worth nothing.
-func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, before present) (Subject, *storage.Session, string, error) {
+// Where several people may be signed in, that is the one of the same person alone. A brief
+// session ends with the browser.
+func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, before present, brief bool) (Subject, *storage.Session, outcome, error) {
 	now := h.now()
+	var others []present
+	if h.several() {
+		list, err := h.accounts(ctx, r)
+		if err != nil {
+			return s, nil, outcome{}, err
+		}
+		for _, p := range list {
+			switch {
+			case p.ID != s.ID:
+				others = append(others, p)
+			case before.ID != s.ID:
+				before = p
+			}
+		}
+		if before.ID != s.ID {
+			before = present{}
+		}
+	}
 	s.SessionID = opaque.NewID(now)
+	ends := now.Add(h.config.Lifetimes.SessionAbsolute)
 	if was := before.session; was != nil {
 		if was.Subject == s.ID {
 			s.SessionID = was.ID // the same person proved it again
+			if was.AuthTime.Equal(s.AuthTime) {
+				ends = was.EndsAt // or something more
+			}
 		} else if err := h.engine.RevokeSession(ctx, was.ID); err != nil {
-			return s, nil, "", err
+			return s, nil, outcome{}, err
 		}
 		if err := h.sessions.Delete(ctx, was.Key); err != nil {
-			return s, nil, "", err
+			return s, nil, outcome{}, err
 		}
 	}
 	stamp, err := h.sessionStamp(ctx, s.ID, s.SessionID)
 	if err != nil {
-		return s, nil, "", err
+		return s, nil, outcome{}, err
 	}
 	token := opaque.NewToken(browserPrefix, now)
 	key, _ := opaque.TokenKey(browserPrefix, token) // just made, so it has the form
 	session := &storage.Session{
 		Key: key, ID: s.SessionID, Subject: s.ID, Name: s.Name, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org, Stamp: stamp,
-		SeenAt: now, EndsAt: now.Add(h.config.Lifetimes.SessionAbsolute),
+		SeenAt: now, EndsAt: ends, Brief: brief,
 	}
 	session.Browser, session.System = agentOf(r.UserAgent())
 	if from := h.clientAddr(r); from.IsValid() {
 		session.Address = from.String()
 	}
 	h.extend(session, now)
-	return s, session, token, h.sessions.Insert(ctx, session)
+	if err := h.sessions.Insert(ctx, session); err != nil {
+		return s, nil, outcome{}, err
+	}
+	o := outcome{Session: token, Life: h.cookieLife(present{session: session})}
+	if err := h.keep(ctx, r, &o, others, s.SessionID); err != nil {
+		return s, nil, outcome{}, err
+	}
+	return s, session, o, nil
 }
 
 func (h *Handlers) extend(s *storage.Session, now time.Time) {
-	s.SeenAt, s.ExpiresAt = now, now.Add(h.config.Lifetimes.SessionIdle)
+	idle := h.config.Lifetimes.SessionIdle
+	if s.Brief {
+		idle = min(idle, h.config.Lifetimes.SessionBrief)
+	}
+	s.SeenAt, s.ExpiresAt = now, now.Add(idle)
 	if s.EndsAt.Before(s.ExpiresAt) {
 		s.ExpiresAt = s.EndsAt
 	}

@@ -44,6 +44,7 @@ type options struct {
 	login   Login
 	consent Consent
 	steps   []Step
+	several int
 }
 
 func newWorld(t *testing.T, o options) *world {
@@ -115,9 +116,9 @@ func (w *world) open(o options) {
 	}
 	w.store = store
 	w.h, err = New(Config{
-		Issuer: w.url, Base: w.url + "/oauth", Store: store, Engine: e, Keys: keys, Client: client, Login: o.login, Consent: o.consent, Steps: o.steps,
+		Issuer: w.url, Base: w.url + "/oauth", Store: store, Engine: e, Keys: keys, Client: client, Login: o.login, Consent: o.consent, Steps: o.steps, Accounts: o.several,
 		Scopes: []ScopeView{{Name: "notes", Description: "Read your notes"}}, Pages: set, Development: true, Logger: log,
-		Lifetimes: Lifetimes{Interaction: time.Hour, Consent: 2160 * time.Hour, SessionIdle: 336 * time.Hour, SessionAbsolute: 2160 * time.Hour},
+		Lifetimes: Lifetimes{Interaction: time.Hour, Consent: 2160 * time.Hour, SessionIdle: 336 * time.Hour, SessionAbsolute: 2160 * time.Hour, SessionBrief: 8 * time.Hour},
 	})
 	if err != nil {
 		w.t.Fatal(err)

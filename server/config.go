@@ -35,6 +35,12 @@ type Config struct {
 	// terms, an organisation to choose, a second factor. nil: none.
 	Steps []handlers.Step
 
+	// Accounts is how many people may be signed in in one browser at the same time, 5 at
+	// most, where the server keeps the sessions. With more than one a sign-in leaves the
+	// others be, and prompt=select_account shows a page to choose among them. 0: one; who
+	// signs in ends the session of who was there before.
+	Accounts int
+
 	// Consent asks people what a client may do. nil: the built-in page.
 	Consent handlers.Consent
 
@@ -186,6 +192,7 @@ type Lifetimes struct {
 	Consent         time.Duration // 90 days that a consent is remembered
 	SessionIdle     time.Duration // 14 days, of the server's own session
 	SessionAbsolute time.Duration // 90 days
+	SessionBrief    time.Duration // 8 h without use, of one that ends with the browser (PasswordLogin.AskRemember, Interaction.Brief)
 }
 
 // DPoP are the rules of tokens that are bound to a key of the client. Single clients are

@@ -54,6 +54,9 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 	judgeLogin(c.Login, found)
 	r.Steps = slices.Clone(c.Steps)
 	judgeSteps(c.Steps, found)
+	if c.Accounts < 0 || c.Accounts > 5 {
+		found.add("Accounts", fmt.Sprint(c.Accounts), "write how many people may be signed in in one browser, 1 to 5, or 0 for 1")
+	}
 	r.resolveFAPI2(found)
 	r.resolveScopes(found)
 	r.resolveLifetimes(found)
@@ -222,6 +225,7 @@ func (r *resolvedConfig) resolveLifetimes(found *problems) {
 		{"Consent", &l.Consent, 90 * day, 10 * year},
 		{"SessionAbsolute", &l.SessionAbsolute, 90 * day, 10 * year},
 		{"SessionIdle", &l.SessionIdle, min(14*day, cmp.Or(l.SessionAbsolute, 90*day)), 10 * year},
+		{"SessionBrief", &l.SessionBrief, min(8*time.Hour, cmp.Or(l.SessionIdle, 14*day)), 10 * year},
 	} {
 		bounded("Lifetimes."+life.field, life.value, life.otherwise, time.Second, life.max, found)
 	}

@@ -130,8 +130,9 @@ func (s *Server) openHandlers(set *pages.Set) (err error) {
 		Client: s.clients.lookup, Registrar: s.clients.endpoint(), Login: c.Login, Steps: c.Steps, Consent: c.Consent, Scopes: words, Pages: set, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned,
 		Lifetimes: handlers.Lifetimes{
 			Interaction: c.Lifetimes.Interaction, Consent: c.Lifetimes.Consent,
-			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute,
+			SessionIdle: c.Lifetimes.SessionIdle, SessionAbsolute: c.Lifetimes.SessionAbsolute, SessionBrief: c.Lifetimes.SessionBrief,
 		},
+		Accounts:   c.Accounts,
 		ClientAddr: func(r *http.Request) netip.Addr { return clientAddr(r, c.Proxies) },
 		LoginLimit: c.Limits.Logins, BeginLimit: c.Limits.Begun, GrantLimit: c.Limits.Grants, HookTime: c.Limits.Hooks,
 		MutualTLS:   s.mutualTLS(),

@@ -13,6 +13,7 @@ type Session struct {
 	ACR      string    `json:"acr,omitempty"`
 	AMR      []string  `json:"amr,omitempty"`
 	Org      string    `json:"org,omitempty"`
+	Brief    bool      `json:"brief,omitempty"` // it ends with the browser, and earlier without use
 
 	// Where the person signed in, in the few words that they know it by again.
 	Browser string `json:"browser,omitempty"` // "Firefox"

@@ -133,7 +133,7 @@ func TestOwnMessages(t *testing.T) {
 		{"a form that does not exist", file(`{"device.slow": {"others": "{n}"}}`), `"others" is no plural form`},
 		{"no JSON", file(`login.title: x`), "messages/de.json"},
 		{"no language", fstest.MapFS{"messages/german!.json": {Data: []byte(`{}`)}}, "not named by a language"},
-		{"a language that is not whole", fstest.MapFS{"messages/pt.json": {Data: []byte(`{"login.title": "Entrar"}`)}}, "the language pt lacks the messages apps.keep"},
+		{"a language that is not whole", fstest.MapFS{"messages/pt.json": {Data: []byte(`{"login.title": "Entrar"}`)}}, "the language pt lacks the messages accounts.other"},
 	} {
 		if _, err := New(Config{Overlay: c.overlay}); err == nil || !strings.Contains(err.Error(), c.wrong) {
 			t.Errorf("%s: the error is %v, want one that says %q", c.name, err, c.wrong)

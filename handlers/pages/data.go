@@ -57,6 +57,25 @@ type Login struct {
 	Username string // what was typed before, or the login_hint
 	Error    string // why the page is shown again, empty at first
 	Reauth   bool   // the person is signed in already and is asked to prove it again
+
+	// AskRemember says that the page has a box to stay signed in, sent as remember, and
+	// Remember that it was ticked before.
+	AskRemember bool
+	Remember    bool
+}
+
+// Accounts asks which of the people who are signed in in this browser goes on. Its forms
+// send decision: account or remove, with session; other; deny.
+type Accounts struct {
+	Form
+	Client Client
+	List   []Account // whoever was there last first
+}
+
+// Account is somebody who is signed in in this browser.
+type Account struct {
+	ID   string // to be sent as session
+	Name string
 }
 
 // Consent asks what a client may do. The form sends decision: allow or deny.
@@ -94,10 +113,11 @@ type Expired struct {
 	RequestID string
 }
 
-// Logout asks whether to sign out. The form sends decision: signout or stay.
+// Logout asks whether to sign out. The form sends decision: signout, stay or all.
 type Logout struct {
 	Form
 	Account string
+	All     bool   // others are signed in in this browser too: all may be signed out at once
 	Client  string // name of the application that asks, empty when unknown
 }
 
@@ -234,6 +254,7 @@ func (DeviceConsent) file() string { return "deviceconsent.html" }
 func (DeviceDone) file() string    { return "devicedone.html" }
 
 func (Login) file() string     { return "login.html" }
+func (Accounts) file() string  { return "accounts.html" }
 func (Consent) file() string   { return "consent.html" }
 func (Error) file() string     { return "error.html" }
 func (Expired) file() string   { return "expired.html" }

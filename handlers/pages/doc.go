@@ -5,6 +5,7 @@
 //
 //	layout.html          the frame: calls {{template "title" .}} and {{template "content" .}}
 //	login.html           data Login
+//	accounts.html        data Accounts, asks which account goes on
 //	consent.html         data Consent
 //	device.html          data Device, asks for the code that a device shows
 //	deviceconsent.html   data DeviceConsent

@@ -30,6 +30,8 @@ func Samples(l *Language) []Sample {
 		{"login", Login{Form: form, Client: client}},
 		{"login-wrong", Login{Form: form, Client: client, Username: "alice", Error: l.Say("login.wrong")}},
 		{"login-again", Login{Form: form, Client: local, Username: "alice", Error: l.Say("login.slow.minutes", "n", 15), Reauth: true}},
+		{"login-remember", Login{Form: form, Client: client, AskRemember: true}},
+		{"accounts", Accounts{Form: form, Client: client, List: []Account{{"1", "Alice Liddell"}, {"2", "a.very.long.address@department.example.org"}}}},
 		{"consent", Consent{Form: form, Client: client, Account: "Alice Liddell", Scopes: scopes, Claims: []Claim{{"birthdate", "See your date of birth", true}}, Offline: true}},
 		{"consent-choice", Consent{
 			Form: form, Client: client, Account: "Alice Liddell", Choice: true, Offline: true, OfflineOptional: true,
@@ -53,6 +55,7 @@ func Samples(l *Language) []Sample {
 		{"device-done", DeviceDone{Client: "Notes"}},
 		{"device-denied", DeviceDone{Client: "Notes", Denied: true}},
 		{"logout", Logout{Form: form, Account: "Alice Liddell", Client: "Notes"}},
+		{"logout-all", Logout{Form: form, Account: "Alice Liddell", Client: "Notes", All: true}},
 		{"logout-bare", Logout{Form: form}},
 		{"signed-out", SignedOut{}},
 		{"signed-out-apps", SignedOut{Frames: []Frame{{"https://notes.example/out?iss=x&sid=y", "Notes"}}, Continue: "https://notes.example/bye"}},
