@@ -61,7 +61,7 @@ func TestBoundTokens(t *testing.T) {
 			} {
 				r := h.show(t, c.scheme, access, c.proof)
 				expect(t, what, r, http.StatusUnauthorized, c.reason)
-				if challenge := r.header.Get("WWW-Authenticate"); !strings.HasPrefix(challenge, `DPoP error="`) || !strings.Contains(challenge, `algs="RS256 PS256 ES256 EdDSA"`) {
+				if challenge := r.header.Get("WWW-Authenticate"); !strings.HasPrefix(challenge, `DPoP error="`) || !strings.Contains(challenge, `algs="RS256 PS256 ES256 EdDSA Ed25519"`) {
 					t.Errorf("%s: the challenge is %q", what, challenge)
 				}
 			}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/doorward/doorward/handlers/bearer"
@@ -23,11 +24,9 @@ func (s *Server) Verify(ctx context.Context, token string) (*bearer.Token, error
 		}
 		return nil, fmt.Errorf("server: %w: %w", bearer.ErrInvalid, err)
 	}
-	claims := a.Claims
+	claims := a.SignIn()
+	maps.Copy(claims, a.Claims) // which has none of these
 	if a.Confirmation != (storage.Confirmation{}) {
-		if claims == nil {
-			claims = map[string]any{}
-		}
 		claims["cnf"] = confirmationClaim(a.Confirmation)
 	}
 	return &bearer.Token{

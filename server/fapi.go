@@ -12,7 +12,7 @@ import (
 
 // fapiAlgorithms are those by which servers and clients may sign, of those that are known
 // here. FAPI 2.0 Security Profile §5.4.1
-var fapiAlgorithms = []string{jws.PS256, jws.ES256, jws.EdDSA}
+var fapiAlgorithms = []string{jws.PS256, jws.ES256, jws.EdDSA, jws.Ed25519}
 
 // resolveFAPI2 sets what the profile wants where the Config leaves the choice, and notes
 // what it forbids. FAPI 2.0 Security Profile §5.3.2.1

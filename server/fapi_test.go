@@ -90,7 +90,7 @@ func TestFAPI2(t *testing.T) {
 	if err := json.Unmarshal(answer.Body.Bytes(), &told); err != nil {
 		t.Fatal(err)
 	}
-	strong := []string{"PS256", "ES256", "EdDSA"}
+	strong := []string{"PS256", "ES256", "EdDSA", "Ed25519"}
 	if !slices.Equal(told.Methods, []string{"private_key_jwt"}) || !slices.Equal(told.Assertions, strong) || !slices.Equal(told.Proofs, strong) ||
 		!slices.Equal(told.IDTokens, []string{"ES256"}) || !told.Pushed {
 		t.Errorf("the metadata tell %+v", told)

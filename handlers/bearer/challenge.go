@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/quotable"
@@ -25,8 +26,10 @@ type refusal struct {
 	description string   // for the client
 	silent      bool     // the challenge does not say the code
 	scheme      string   // of the challenge, "" for Bearer
-	granted     []string // with insufficient_scope: what the token has
-	cause       error    // for the log
+	granted     []string // what the token has, which it should not lose
+	acrs        []string // with insufficient_user_authentication: one of them would do
+	maxAge      time.Duration
+	cause       error // for the log
 }
 
 // missing is a request without a token, or with another kind of credentials: it is
@@ -50,6 +53,14 @@ func insufficient(granted []string) *refusal {
 	return &refusal{
 		status: http.StatusForbidden, code: "insufficient_scope", granted: granted,
 		description: "The access token does not have the scopes that this request needs.",
+	}
+}
+
+// weak is a token whose person should sign in once more, or better. RFC 9470 §3
+func (g *gate) weak(t *Token, description string, cause error) *refusal {
+	return &refusal{
+		status: http.StatusUnauthorized, code: "insufficient_user_authentication", description: description, cause: cause, granted: t.Scopes,
+		acrs: g.api.ACRValues, maxAge: g.api.MaxAge,
 	}
 }
 
@@ -92,6 +103,13 @@ func (g *gate) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 	header.Set("Cache-Control", "no-store")
 	if e.status < http.StatusInternalServerError {
 		header.Set("WWW-Authenticate", g.challenge(e))
+		if e.silent && g.base() != "" {
+			// Who has no token yet is told of both kinds. Bearer comes first, because
+			// there are clients that look at one challenge only. RFC 9449 §7.1
+			bound := *e
+			bound.scheme = dpop.Scheme
+			header.Add("WWW-Authenticate", g.challenge(&bound))
+		}
 	} else {
 		if r.Context().Err() == nil { // nothing failed when the client has gone
 			level = slog.LevelError
@@ -122,6 +140,10 @@ func (g *gate) challenge(e *refusal) string {
 	}
 	if e.code != "invalid_request" {
 		add("scope", scopeList(g.scopes, e.granted))
+	}
+	add("acr_values", scopeList(e.acrs))
+	if e.maxAge > 0 {
+		add("max_age", strconv.FormatInt(int64(e.maxAge/time.Second), 10))
 	}
 	add("resource_metadata", g.metadata)
 	scheme := "Bearer"

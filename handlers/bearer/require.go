@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +40,22 @@ type API struct {
 	// tokens that are bound to one. Nil: that of the connection. RFC 8705 §3
 	Certificate func(*http.Request) *x509.Certificate
 
-	// Clock tells the time, by which proofs are judged. Nil: time.Now.
+	// NonceSecret wants a nonce of this API in each proof, so that proofs can't be made
+	// beforehand: 32 random bytes or more, the same in all replicas, from which the
+	// nonces are made. A client gets one by being refused once, with use_dpop_nonce and
+	// the header DPoP-Nonce, and the next ones with answers. Nil: none is wanted.
+	// RFC 9449 §9
+	NonceSecret []byte
+
+	// ACRValues are the ways of signing in that are strong enough: the acr of a token
+	// must be one of them. Empty: any. MaxAge is how long ago the person may have signed
+	// in, in whole seconds, by the auth_time of the token. 0: any time. Others are told
+	// to sign the person in again, with acr_values and max_age. To ask more of single
+	// handlers, Require of a copy of the API. RFC 9470 §3
+	ACRValues []string
+	MaxAge    time.Duration
+
+	// Clock tells the time, by which proofs and MaxAge are judged. Nil: time.Now.
 	Clock func() time.Time
 
 	// Realm is told in challenges. Empty: none.
@@ -59,6 +76,8 @@ func Require(v Verifier, scopes ...string) func(http.Handler) http.Handler {
 // nowhere else. The handler gets the token by FromContext. All others are answered:
 //
 //   - 401 with a challenge, without a token or with one that is not valid
+//   - 401 and insufficient_user_authentication, when the sign-in was not what ACRValues
+//     and MaxAge want
 //   - 403 and insufficient_scope, with the scopes to ask for: those required, and those
 //     the token has already, so that a client does not lose one by gaining another
 //   - 400 for a token in the URL, two Authorization headers or a malformed one
@@ -69,7 +88,7 @@ func Require(v Verifier, scopes ...string) func(http.Handler) http.Handler {
 // it. Neither is accepted otherwise.
 // RFC 6750 §2.1, §3, RFC 9728 §5.1
 func (a API) Require(scopes ...string) func(http.Handler) http.Handler {
-	g := &gate{api: a, scopes: scopes, resource: a.resource(), log: a.Logger, now: clockOr(a.Clock)}
+	g := &gate{api: a, scopes: scopes, resource: a.resource(), log: a.Logger, now: clockOr(a.Clock), nonces: noncesOf(a.NonceSecret)}
 	if a.Metadata != nil {
 		g.metadata = a.Metadata.URL()
 	}
@@ -78,7 +97,7 @@ func (a API) Require(scopes ...string) func(http.Handler) http.Handler {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			token, refused := g.admit(r)
+			token, refused := g.admit(w.Header(), r)
 			if refused != nil {
 				g.refuse(w, r, refused)
 				return
@@ -109,9 +128,11 @@ type gate struct {
 	log                *slog.Logger
 	now                func() time.Time
 	seen               dpop.Seen
+	nonces             *dpop.Nonces // nil: none are wanted
 }
 
-func (g *gate) admit(r *http.Request) (*Token, *refusal) {
+// admit judges a request. The header is that of the answer.
+func (g *gate) admit(header http.Header, r *http.Request) (*Token, *refusal) {
 	scheme, credentials, refused := fromHeader(r)
 	if refused != nil {
 		return nil, refused
@@ -132,15 +153,40 @@ func (g *gate) admit(r *http.Request) (*Token, *refusal) {
 	case g.resource != "" && !token.MeantFor(g.resource):
 		return nil, invalid("The access token is meant for another resource.", &audienceError{token.Audience, g.resource})
 	}
-	if refused := g.possess(r, scheme, credentials, token); refused != nil {
+	refused = g.possess(header, r, scheme, credentials, token)
+	if refused == nil {
+		refused = g.enough(token)
+	}
+	if refused != nil {
+		if refused.scheme == "" && scheme == dpop.Scheme {
+			refused.scheme = scheme // what the client speaks; RFC 9449 §7.1
+		}
 		return nil, refused
 	}
-	for _, scope := range g.scopes {
-		if !token.Allows(scope) {
-			return nil, insufficient(token.Scopes)
+	return token, nil
+}
+
+// enough refuses a token that is valid and does not suffice. Whether the sign-in does
+// comes first: a client that asks for a better one can ask for the scopes in the same
+// breath, since the challenge names them.
+func (g *gate) enough(t *Token) *refusal {
+	acr, _ := t.Claims["acr"].(string)
+	if len(g.api.ACRValues) > 0 && !slices.Contains(g.api.ACRValues, acr) {
+		return g.weak(t, "The person did not sign in in one of the ways that this request needs.", fmt.Errorf("bearer: the acr is %.100q", acr))
+	}
+	if g.api.MaxAge > 0 {
+		// A token that does not tell may be of any age.
+		at, told := t.authTime()
+		if age := g.now().Sub(at); !told || age > g.api.MaxAge {
+			return g.weak(t, "The person signed in too long ago for this request.", fmt.Errorf("bearer: auth_time told: %v, %s ago", told, age.Round(time.Second)))
 		}
 	}
-	return token, nil
+	for _, scope := range g.scopes {
+		if !t.Allows(scope) {
+			return insufficient(t.Scopes)
+		}
+	}
+	return nil
 }
 
 // fromHeader takes the token from the request. RFC 6750 §2.1, RFC 9110 §11.4

@@ -118,7 +118,7 @@ func TestChallenges(t *testing.T) {
 		{"another resource", with(full, elsewhere), "Bearer a", nil, 401, "invalid_token",
 			`Bearer realm="the 'notes'?", error="invalid_token", error_description="The access token is meant for another resource.", ` + pointer},
 		{"bound to a key", with(bare, bound), "Bearer a", nil, 401, "invalid_token",
-			`DPoP error="invalid_token", error_description="The access token is bound to a key, and can't be used as a bearer token: send it with the scheme DPoP and a proof.", algs="RS256 PS256 ES256 EdDSA"`},
+			`DPoP error="invalid_token", error_description="The access token is bound to a key, and can't be used as a bearer token: send it with the scheme DPoP and a proof.", algs="RS256 PS256 ES256 EdDSA Ed25519"`},
 		{"more scopes", with(full, good()), "Bearer a", []string{"notes:write", "notes:read"}, 403, "insufficient_scope",
 			`Bearer realm="the 'notes'?", error="insufficient_scope", error_description="The access token does not have the scopes that this request needs.", scope="notes:write notes:read profile", ` + pointer},
 		{"scopes of no form", with(bare, good()), "Bearer a", []string{`a", error="x`, `a"b`, "b c", "", "d"}, 403, "insufficient_scope",

@@ -45,12 +45,24 @@ type Token struct {
 	ExpiresAt time.Time // zero when the issuer does not tell
 
 	// Claims are what the issuer says beyond the fields above: what the Claims hook
-	// of the server put there, and from elsewhere also jti, acr, auth_time and so on.
+	// of the server put there, acr, amr and auth_time, and from elsewhere also jti and
+	// so on.
 	Claims map[string]any
 }
 
 // Allows says whether the token carries a scope.
 func (t *Token) Allows(scope string) bool { return slices.Contains(t.Scopes, scope) }
+
+// authTime is when the person signed in, as far as the token tells.
+func (t *Token) authTime() (at time.Time, told bool) {
+	switch seconds := t.Claims["auth_time"].(type) {
+	case int64:
+		return time.Unix(seconds, 0), true
+	case float64: // as JSON is read; one beyond the year 10000 is none
+		return time.Unix(int64(seconds), 0), seconds >= 0 && seconds < 253402300800
+	}
+	return time.Time{}, false
+}
 
 // MeantFor says whether the token's audience names a resource, in exactly this
 // spelling. A token for its neighbour must not open an API. RFC 8707 §3, RFC 9068 §4

@@ -21,9 +21,30 @@ type Access struct {
 	IssuedAt, ExpiresAt time.Time
 	Claims              map[string]any
 
+	// How the person signed in; empty when the client acts for itself.
+	AuthTime time.Time
+	ACR      string
+	AMR      []string
+
 	// Confirmation is the key it is bound to. Who asks for more than what the token
 	// says must ask for the key as well: CheckSender.
 	Confirmation storage.Confirmation
+}
+
+// SignIn are the claims of how the person signed in, as far as it is known, by which an
+// API decides whether that is enough. RFC 9470 §6
+func (a *Access) SignIn() map[string]any {
+	claims := map[string]any{}
+	if !a.AuthTime.IsZero() {
+		claims["auth_time"] = a.AuthTime.Unix()
+	}
+	if a.ACR != "" {
+		claims["acr"] = a.ACR
+	}
+	if len(a.AMR) > 0 {
+		claims["amr"] = a.AMR
+	}
+	return claims
 }
 
 // Access checks an access token. The error is invalid_token or unavailable. RFC 6750
@@ -57,7 +78,7 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 	return &Access{
 		Subject: subject, Told: told, Asked: g.Asked, ClientID: t.ClientID, SessionID: g.SessionID, Grant: t.Grant, Org: g.Org,
 		Scopes: t.Scopes, Audience: t.Audience, IssuedAt: t.IssuedAt, ExpiresAt: t.ExpiresAt, Claims: maps.Clone(t.Claims),
-		Confirmation: t.Confirmation,
+		AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR, Confirmation: t.Confirmation,
 	}, nil
 }
 

@@ -93,7 +93,8 @@ func TestAccessJWT(t *testing.T) {
 	if diff := cmp.Diff(&engine.Access{
 		Subject: "alice", Told: "alice", ClientID: "spa", SessionID: "session-1", Grant: a.Grant, Scopes: []string{"openid", "profile", "notes:read"},
 		Audience: []string{issuer}, IssuedAt: now, ExpiresAt: now.Add(10 * time.Minute),
-		Claims: map[string]any{"tenant": "acme", "account": json.Number("9007199254740993")},
+		Claims:   map[string]any{"tenant": "acme", "account": json.Number("9007199254740993")},
+		AuthTime: now.Add(-time.Minute), ACR: "high", AMR: []string{"pwd", "otp"},
 	}, a); diff != "" || a.Grant != got["gid"] {
 		t.Errorf("the access differs (-want +got):\n%s", diff)
 	}

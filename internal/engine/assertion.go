@@ -128,7 +128,7 @@ func (s signedAssertion) judgeHeader(c *storage.Client, h jws.Header) *Error {
 		return refuse(codeInvalidClient, "assertion_type",
 			"The typ of the client assertion is "+quote(h.Type)+": leave it out, or send JWT or "+typeAssertion+".")
 	}
-	if alg := c.TokenEndpointAuthSigningAlg; alg != "" && alg != h.Algorithm {
+	if alg := c.TokenEndpointAuthSigningAlg; alg != "" && jws.Canonical(alg) != h.Algorithm {
 		return refuse(codeInvalidClient, "assertion_algorithm", "The client assertion is signed by "+clean(h.Algorithm, 40)+
 			" but the client is registered for "+clean(alg, 40)+".").setting("token_endpoint_auth_signing_alg")
 	}

@@ -100,6 +100,7 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Told, "aud": a.Audience,
 		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenTypeOf(a.Confirmation),
 	})
+	maps.Copy(answer, a.SignIn())
 	if a.Confirmation != (storage.Confirmation{}) {
 		answer["cnf"] = a.Confirmation // RFC 9449 §6.2, RFC 8705 §3.2
 	}

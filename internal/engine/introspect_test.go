@@ -27,12 +27,13 @@ func TestIntrospection(t *testing.T) {
 	elsewhere := w.addConfidential(storage.Client{ID: "rs-other", GrantTypes: []string{"client_credentials"}, Introspects: []string{other}})
 	service := w.addConfidential(storage.Client{ID: "service", GrantTypes: []string{"client_credentials"}, Audiences: []string{api}})
 	partner := w.addConfidential(storage.Client{ID: "partner", RedirectURIs: []string{callback}, Audiences: []string{api}, Incarnation: "one"})
-	tokens, refusal := w.redeem(owner, w.approve(request("client_id", "app")))
+	tokens, refusal := w.redeem(owner, w.approveAs(request("client_id", "app"), engine.Approval{ACR: "high", AMR: []string{"pwd", "otp"}}).Params.Get("code"))
 	w.fine(refusal)
 	inactive := map[string]any{"active": false}
 	active := map[string]any{
 		"active": true, "scope": "openid profile notes:read", "client_id": "app", "sub": "alice", "aud": []string{api, "rs-by-name"},
 		"iss": issuer, "iat": w.now().Unix(), "exp": w.now().Add(time.Hour).Unix(), "token_type": "Bearer", "tenant": "acme",
+		"auth_time": w.now().Add(-time.Minute).Unix(), "acr": "high", "amr": []string{"pwd", "otp"},
 	}
 	refreshable := map[string]any{
 		"active": true, "scope": "openid profile notes:read", "client_id": "app", "sub": "alice", "aud": []string{api, "rs-by-name"},

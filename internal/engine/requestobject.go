@@ -83,7 +83,7 @@ func judgeObjectHeader(c *storage.Client, h jws.Header) *Error {
 	if h.Type != "" && !h.HasType("JWT") && !h.HasType(typeRequest) {
 		return badObject("type", "The typ of the request object is "+quote(h.Type)+": send "+typeRequest+".")
 	}
-	if alg := c.RequestObjectSigningAlg; alg != "" && alg != h.Algorithm {
+	if alg := c.RequestObjectSigningAlg; alg != "" && jws.Canonical(alg) != h.Algorithm {
 		return badObject("algorithm", "The request object is signed by "+clean(h.Algorithm, 40)+" but the client is registered for "+clean(alg, 40)+".").
 			setting("request_object_signing_alg")
 	}

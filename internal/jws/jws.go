@@ -19,13 +19,17 @@ import (
 	_ "crypto/sha512"
 )
 
-// The algorithms of Generate, Sign and Verify; PS256 is for Verify alone, since others
-// sign by it. RFC 7518 §3.1, RFC 8037 §3.1
+// The algorithms of Generate, Sign and Verify; PS256 and Ed25519 are for Verify alone,
+// since others sign by them. RFC 7518 §3.1, RFC 8037 §3.1, RFC 9864 §2.2
 const (
 	RS256 = "RS256" // RSA, at least 2048 bits
 	ES256 = "ES256" // ECDSA on P-256
 	EdDSA = "EdDSA" // Ed25519
 	PS256 = "PS256" // RSASSA-PSS, at least 2048 bits
+
+	// Ed25519 is the newer name of EdDSA with the one curve that is known here. A Header
+	// and a Key say EdDSA for both: whoever compares must not tell them apart.
+	Ed25519 = "Ed25519"
 )
 
 // HS256 is a keyed hash with a secret of at least 32 bytes, for VerifySecret alone: what
@@ -37,7 +41,16 @@ func Algorithms() []string { return []string{RS256, ES256, EdDSA} }
 
 // Verifiable returns the names of all algorithms that a signature of somebody else can
 // have.
-func Verifiable() []string { return []string{RS256, PS256, ES256, EdDSA} }
+func Verifiable() []string { return []string{RS256, PS256, ES256, EdDSA, Ed25519} }
+
+// Canonical returns the one name of an algorithm that has two, and any other as it is.
+// RFC 9864 §4.1.2
+func Canonical(alg string) string {
+	if alg == Ed25519 {
+		return EdDSA
+	}
+	return alg
+}
 
 // What the errors of this package are about. Their texts say more, and never hold
 // the token or its payload.

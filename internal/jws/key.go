@@ -70,7 +70,7 @@ func Generate(alg string) (crypto.Signer, error) {
 	case EdDSA:
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	default:
-		return nil, unknownAlgorithm(alg)
+		return nil, unknownAlgorithm(alg, Algorithms())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jws: generate a key for %s: %w", alg, err)
@@ -152,11 +152,11 @@ func fits(alg string, public crypto.PublicKey) error {
 			return fmt.Errorf("%w: EdDSA needs an Ed25519 key, not a %T", ErrKey, public)
 		}
 	default:
-		return unknownAlgorithm(alg)
+		return unknownAlgorithm(alg, Algorithms())
 	}
 	return nil
 }
 
-func unknownAlgorithm(alg string) error {
-	return fmt.Errorf("%w: %.40q is none of %v", ErrAlgorithm, alg, Algorithms())
+func unknownAlgorithm(alg string, known []string) error {
+	return fmt.Errorf("%w: %.40q is none of %v", ErrAlgorithm, alg, known)
 }

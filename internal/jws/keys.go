@@ -113,7 +113,7 @@ func parseJWK(raw []byte) (setKey, error) {
 	if _, ok := jwk.Key.(ed25519.PublicKey); ok && len(only["x"]) != len(`""`)+base64.RawURLEncoding.EncodedLen(ed25519.PublicKeySize) {
 		return setKey{}, errors.New("its x does not have the length of an Ed25519 key") // go-jose would fill it up
 	}
-	k := setKey{id: said["kid"], alg: said["alg"], public: jwk.Key}
+	k := setKey{id: said["kid"], alg: Canonical(said["alg"]), public: jwk.Key}
 	return k, k.fits()
 }
 

@@ -79,6 +79,35 @@ func TestKeysVerify(t *testing.T) {
 	}
 }
 
+// TestEd25519 verifies what is signed under the newer name, with keys that name the
+// algorithm in either way or in none, and tells callers the one name. RFC 9864 §2.2
+func TestEd25519(t *testing.T) {
+	k, other := generate(t, jws.EdDSA), generate(t, jws.EdDSA)
+	token := forge(t, k, fmt.Sprintf(`{"alg":"Ed25519","kid":%q}`, k.ID))
+	for _, alg := range []string{"Ed25519", "EdDSA", ""} {
+		body := public(t, k.Public, named(k.ID, alg))
+		h, payload, err := parse(t, body).Verify(token)
+		if err != nil || h.Algorithm != jws.EdDSA || string(payload) != `{"sub":"mallory"}` {
+			t.Errorf("a key for %q: %+v %s %v", alg, h, payload, err)
+		}
+		read, err := jws.ReadSet([]byte(set(body)))
+		check(t, err)
+		if len(read) != 1 || read[0].Algorithm != jws.EdDSA {
+			t.Errorf("a key for %q is read as %+v", alg, read)
+		}
+	}
+	if _, _, err := jws.Verify(token, ring(k)); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := parse(t, public(t, other.Public, named(k.ID, "Ed25519"))).Verify(token); !errors.Is(err, jws.ErrSignature) {
+		t.Errorf("another key: %v", err)
+	}
+	rs := generate(t, jws.RS256)
+	if _, _, err := parse(t, public(t, rs.Public, named(k.ID, ""))).Verify(token); !errors.Is(err, jws.ErrUnknownKey) {
+		t.Errorf("a key of another kind: %v", err)
+	}
+}
+
 // TestPS256 verifies what others sign; an RSA key that names its algorithm takes no
 // other. RFC 7518 §3.5, RFC 8725 §3.1
 func TestPS256(t *testing.T) {

@@ -48,7 +48,7 @@ func readPublic(raw []byte) (Key, bool) {
 	if jwk.UnmarshalJSON(raw) != nil || !printable(jwk.KeyID) || (jwk.Use != "" && jwk.Use != "sig") {
 		return Key{}, false
 	}
-	alg := jwk.Algorithm
+	alg := Canonical(jwk.Algorithm)
 	if alg == "" {
 		switch jwk.Key.(type) {
 		case *rsa.PublicKey:

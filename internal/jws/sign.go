@@ -80,7 +80,7 @@ func (o opaque) SignPayload(payload []byte, alg jose.SignatureAlgorithm) ([]byte
 	case jose.EdDSA: // Ed25519 hashes for itself
 		return crypto.SignMessage(o.key.Signer, rand.Reader, payload, crypto.Hash(0))
 	}
-	return nil, unknownAlgorithm(string(alg))
+	return nil, unknownAlgorithm(string(alg), Algorithms())
 }
 
 // scalarSize is the length of each of the two numbers of an ES256 signature.

@@ -1,0 +1,248 @@
+// openid-client and oauth4webapi as relying parties of the provider that standard input
+// describes. Both check what they are told more strictly than most clients do.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import * as oauth from "oauth4webapi";
+import * as client from "openid-client";
+import { Browser, forms } from "./browser.mjs";
+
+const world = JSON.parse(readFileSync(0, "utf8"));
+const server = new URL(world.issuer);
+const insecure = { execute: [client.allowInsecureRequests] };
+const scope = "openid profile email offline_access";
+
+const browser = () => new Browser(world.issuer, world.people);
+
+// secretive is the configuration of a client with a secret.
+const secretive = (id, auth = client.ClientSecretBasic, metadata = {}) =>
+  client.discovery(server, id, metadata, auth(world.clients[id].secret), insecure);
+
+// The names that WebCrypto has for the algorithms.
+const algorithms = {
+  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  PS256: { name: "RSA-PSS", hash: "SHA-256" },
+  ES256: { name: "ECDSA", namedCurve: "P-256" },
+  EdDSA: { name: "Ed25519" },
+};
+
+async function keyOf(id) {
+  const { key, alg } = world.clients[id];
+  return { key: await crypto.subtle.importKey("pkcs8", Buffer.from(key, "base64"), algorithms[alg], false, ["sign"]), kid: "one" };
+}
+
+// signing is the configuration of a client with a key.
+const signing = async (id, metadata = {}) => client.discovery(server, id, metadata, client.PrivateKeyJwt(await keyOf(id)), insecure);
+
+// begin makes what one sign-in needs.
+async function begin(id, more = {}) {
+  const pkceCodeVerifier = client.randomPKCECodeVerifier();
+  const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
+  const parameters = {
+    redirect_uri: `https://${id}.test/cb`,
+    scope,
+    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
+    code_challenge_method: "S256",
+    state: checks.expectedState,
+    nonce: checks.expectedNonce,
+    ...more,
+  };
+  return { parameters, checks };
+}
+
+const refuses = (promise, error) =>
+  assert.rejects(promise, (e) => {
+    assert.equal(e.error, error, `${e}: ${e.cause}`);
+    return true;
+  });
+
+for (const [name, auth] of [["client_secret_basic", client.ClientSecretBasic], ["client_secret_post", client.ClientSecretPost]]) {
+  test(`the whole job by ${name}`, async () => {
+    const config = await secretive("web", auth);
+    const alice = browser();
+    const { parameters, checks } = await begin("web", { claims: JSON.stringify({ id_token: { email: { essential: true } } }) });
+    const callback = await alice.callback(client.buildAuthorizationUrl(config, parameters));
+    const tokens = await client.authorizationCodeGrant(config, callback, checks);
+    const claims = tokens.claims();
+    assert.equal(claims.email, "alice@people.test");
+    assert.equal(tokens.token_type, "bearer");
+    assert.ok(tokens.expiresIn() > 0);
+
+    const info = await client.fetchUserInfo(config, tokens.access_token, claims.sub);
+    assert.equal(info.name, "Alice");
+    await assert.rejects(client.fetchUserInfo(config, tokens.access_token, "somebody else"));
+
+    const next = await client.refreshTokenGrant(config, tokens.refresh_token);
+    assert.equal(next.claims().sub, claims.sub);
+    assert.notEqual(next.refresh_token, tokens.refresh_token);
+
+    const told = await client.tokenIntrospection(config, next.access_token);
+    assert.equal(told.active, true);
+    assert.equal(told.client_id, "web");
+    await client.tokenRevocation(config, next.refresh_token, { token_type_hint: "refresh_token" });
+    assert.deepEqual(await client.tokenIntrospection(config, next.access_token), { active: false });
+    await refuses(client.refreshTokenGrant(config, next.refresh_token), "invalid_grant");
+    await refuses(client.authorizationCodeGrant(config, callback, checks), "invalid_grant");
+
+    const bye = await alice.open(
+      client.buildEndSessionUrl(config, { id_token_hint: next.id_token, post_logout_redirect_uri: "https://web.test/bye", state: "bye" }),
+    );
+    assert.equal(bye.left?.href, "https://web.test/bye?state=bye");
+    const silent = await alice.callback(client.buildAuthorizationUrl(config, { ...parameters, prompt: "none" }));
+    await refuses(client.authorizationCodeGrant(config, silent, checks), "login_required");
+  });
+}
+
+test("a public client", async () => {
+  const config = await client.discovery(server, "spa", {}, client.None(), { ...insecure, algorithm: "oauth2" });
+  const { parameters, checks } = await begin("spa");
+  const callback = await browser().callback(client.buildAuthorizationUrl(config, parameters));
+  const tokens = await client.authorizationCodeGrant(config, callback, checks);
+  await client.refreshTokenGrant(config, tokens.refresh_token);
+  await client.tokenRevocation(config, tokens.access_token);
+});
+
+test("client credentials", async () => {
+  const config = await secretive("machine");
+  const tokens = await client.clientCredentialsGrant(config, { scope: "notes:read" });
+  assert.equal(tokens.scope, "notes:read");
+  await refuses(client.clientCredentialsGrant(config, { scope: "unheard:of" }), "invalid_scope");
+  const wrong = await client.discovery(server, "machine", {}, client.ClientSecretBasic("wrong"), insecure);
+  await assert.rejects(client.clientCredentialsGrant(wrong), (e) => e instanceof client.WWWAuthenticateChallengeError || e.error === "invalid_client");
+});
+
+test("an assertion by a secret", async () => {
+  const config = await secretive("keyed", client.ClientSecretJwt);
+  assert.equal((await client.clientCredentialsGrant(config)).token_type, "bearer");
+});
+
+test("an answer as a form", async () => {
+  const config = await secretive("web");
+  const { parameters, checks } = await begin("web", { response_mode: "form_post" });
+  const page = await browser().signIn(client.buildAuthorizationUrl(config, parameters));
+  const [form] = forms(page.html);
+  assert.equal(form.action, "https://web.test/cb");
+  const request = new Request(form.action, { method: "POST", body: new URLSearchParams(form.hidden) });
+  assert.ok((await client.authorizationCodeGrant(config, request, checks)).access_token);
+});
+
+for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
+  test(`every word is signed by ${alg}`, async () => {
+    const id = `signs-${alg.toLowerCase()}`;
+    const key = await keyOf(id);
+    const config = await signing(id, {
+      userinfo_signed_response_alg: "ES256",
+      introspection_signed_response_alg: "ES256",
+      authorization_signed_response_alg: "ES256",
+      id_token_signed_response_alg: "ES256",
+    });
+    client.useJwtResponseMode(config);
+    client.enableNonRepudiationChecks(config); // verifies every signature, also where TLS would do
+    const { parameters, checks } = await begin(id);
+
+    // In the link first, then pushed.
+    const link = await client.buildAuthorizationUrlWithJAR(config, parameters, key);
+    assert.ok(link.searchParams.has("request"));
+    await client.authorizationCodeGrant(config, await browser().callback(link), checks);
+    const second = await client.buildAuthorizationUrlWithJAR(config, parameters, key);
+    const pushed = await client.buildAuthorizationUrlWithPAR(config, new URLSearchParams(second.searchParams));
+    assert.deepEqual([...pushed.searchParams.keys()].sort(), ["client_id", "request_uri"]);
+    const callback = await browser().callback(pushed);
+    assert.deepEqual([...callback.searchParams.keys()], ["response"]);
+    const tokens = await client.authorizationCodeGrant(config, callback, checks);
+
+    const info = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub);
+    assert.equal(info.aud, id);
+    const told = await client.tokenIntrospection(config, tokens.access_token);
+    assert.equal(told.active, true);
+    const next = await client.refreshTokenGrant(config, tokens.refresh_token);
+    await client.tokenRevocation(config, next.refresh_token);
+    assert.equal((await client.tokenIntrospection(config, next.access_token)).active, false);
+  });
+}
+
+for (const alg of ["ES256", "PS256", "RS256", "Ed25519"]) {
+  for (const [id, make] of [["nonces", signing], ["spa", (id) => client.discovery(server, id, {}, client.None(), insecure)]]) {
+    test(`tokens of ${id} bound to a key of ${alg}`, async () => {
+      const config = await make(id);
+      const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg));
+      const { parameters, checks } = await begin(id);
+      const callback = await browser().callback(await client.buildAuthorizationUrlWithPAR(config, parameters, { DPoP }));
+      const tokens = await client.authorizationCodeGrant(config, callback, checks, undefined, { DPoP });
+      assert.equal(tokens.token_type, "dpop");
+      const info = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, { DPoP });
+      assert.equal(info.sub, tokens.claims().sub);
+      const next = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
+      assert.equal(next.token_type, "dpop");
+      // Of a public client the refresh token is bound too, and no other key will do.
+      if (id === "spa") {
+        const thief = client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg));
+        await refuses(client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP: thief }), "invalid_grant");
+      }
+      await assert.rejects(client.fetchUserInfo(config, next.access_token, info.sub), client.WWWAuthenticateChallengeError);
+
+      // An API of ours, which wants nonces of its own.
+      const api = new URL(world.api);
+      const read = await client.fetchProtectedResource(config, next.access_token, api, "GET", null, undefined, { DPoP });
+      assert.equal(await read.text(), "hello alice");
+      const again = await client.fetchProtectedResource(config, next.access_token, api, "GET", null, undefined, { DPoP });
+      assert.equal(again.status, 200);
+    });
+  }
+}
+
+test("a device", async () => {
+  const config = await client.discovery(server, "tv", {}, client.None(), insecure);
+  const device = await client.initiateDeviceAuthorization(config, { scope: "openid offline_access" });
+  const alice = browser();
+  let page = await alice.open(device.verification_uri_complete);
+  page = await alice.submit(page, "user_code", { user_code: device.user_code });
+  page = await alice.submit(page, "username", { username: "alice", password: world.people.alice });
+  await alice.submit(page, "decision", { decision: "allow" });
+  const tokens = await client.pollDeviceAuthorizationGrant(config, { ...device, interval: 1 });
+  assert.ok(tokens.claims().sub);
+  await client.refreshTokenGrant(config, tokens.refresh_token);
+});
+
+// oauth4webapi by itself, as an API that verifies tokens alone and as a client.
+async function authorizationServer() {
+  const response = await oauth.discoveryRequest(server, { algorithm: "oauth2", [oauth.allowInsecureRequests]: true });
+  return oauth.processDiscoveryResponse(server, response);
+}
+
+test("an API that verifies JWT access tokens itself", async () => {
+  const config = await client.discovery(server, "jwt-machine", {}, client.ClientSecretBasic(world.clients["jwt-machine"].secret), insecure);
+  const as = await authorizationServer();
+  const pair = await client.randomDPoPKeyPair("ES256", { extractable: false });
+  const tokens = await client.clientCredentialsGrant(config, undefined, { DPoP: client.getDPoPHandle(config, pair) });
+  const api = new URL("https://api.test/notes");
+  let request;
+  await oauth.protectedResourceRequest(tokens.access_token, "GET", api, undefined, null, {
+    DPoP: oauth.DPoP({ client_id: "jwt-machine" }, pair),
+    [oauth.customFetch]: (url, init) => {
+      request = new Request(url, init);
+      return new Response();
+    },
+  });
+  const options = { [oauth.allowInsecureRequests]: true, requireDPoP: true };
+  const claims = await oauth.validateJwtAccessToken(as, request, "https://api.test", options);
+  assert.equal(claims.client_id, "jwt-machine");
+  assert.equal(claims.scope, "notes:read");
+  await assert.rejects(oauth.validateJwtAccessToken(as, request, "https://other.test", options));
+});
+
+test("an introspection as a JWT", async () => {
+  const as = await authorizationServer();
+  const machine = await secretive("machine");
+  const { access_token: token } = await client.clientCredentialsGrant(machine);
+  const api = { client_id: "https://api.test" };
+  const response = await oauth.introspectionRequest(as, api, oauth.ClientSecretBasic(world.clients[api.client_id].secret), token, {
+    requestJwtResponse: true,
+    [oauth.allowInsecureRequests]: true,
+  });
+  assert.equal(response.headers.get("content-type"), "application/token-introspection+jwt");
+  const told = await oauth.processIntrospectionResponse(as, { ...api, introspection_signed_response_alg: "ES256" }, response);
+  await oauth.validateApplicationLevelSignature(as, response, { [oauth.allowInsecureRequests]: true });
+  assert.equal(told.client_id, "machine");
+});
