@@ -67,6 +67,7 @@ type commandLine struct {
 
 	Serve   serveCommand   `cmd:"" default:"withargs" help:"Serve (when no command is given)."`
 	Client  clientCommands `cmd:"" help:"Manage clients, also while the server runs."`
+	Tokens  tokenCommands  `cmd:"" name:"registration-token" help:"Let others register clients, also while the server runs."`
 	User    userCommands   `cmd:"" help:"Manage users, also while the server runs."`
 	Backup  backupCommand  `cmd:"" help:"Copy the database into a new file, also while the server runs."`
 	Check   checkCommand   `cmd:"" help:"Look for damage in the database, or in a backup."`

@@ -48,7 +48,7 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 			log.InfoContext(ctx, "event", "type", string(e.Type), "client_id", e.ClientID, "sub", e.Subject, "grant", e.Grant, "reason", e.Reason)
 		},
 		Clients: p.clients.follow(s.Clients), Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
-		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, DeviceGrant: s.DeviceGrant, RequirePushed: s.RequirePushed, RequireSigned: s.RequireSigned, FAPI2: s.FAPI2, MCP: s.MCP, DPoP: s.DPoP, MutualTLS: s.MutualTLS,
+		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, DeviceGrant: s.DeviceGrant, RequirePushed: s.RequirePushed, RequireSigned: s.RequireSigned, FAPI2: s.FAPI2, MCP: s.MCP, Registration: s.Registration, DPoP: s.DPoP, MutualTLS: s.MutualTLS,
 		Pages: server.Pages{Name: s.Name}, Proxies: s.Proxies, Logger: log,
 	}
 	if s.Overlay != "" {

@@ -29,6 +29,10 @@ type API interface {
 	RotateSecret(ctx context.Context, id string, overlap time.Duration) (MadeClient, error)
 	RemoveClient(ctx context.Context, id string) error
 
+	AddToken(ctx context.Context, n NewToken) (MadeToken, error)
+	Tokens(ctx context.Context) ([]storage.InitialToken, error)
+	RevokeToken(ctx context.Context, id string) error
+
 	AddUser(ctx context.Context, u NewUser) (MadeUser, error)
 	Users(ctx context.Context) ([]accounts.User, error)
 	SetDisabled(ctx context.Context, username string, disabled bool) (accounts.User, error)

@@ -36,6 +36,11 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		"DELETE /clients/{id}": func(r *http.Request) (any, error) {
 			return struct{}{}, api.RemoveClient(r.Context(), named(r, "id"))
 		},
+		"GET /tokens":  func(r *http.Request) (any, error) { return api.Tokens(r.Context()) },
+		"POST /tokens": func(r *http.Request) (any, error) { return with(r, api.AddToken) },
+		"DELETE /tokens/{id}": func(r *http.Request) (any, error) {
+			return struct{}{}, api.RevokeToken(r.Context(), named(r, "id"))
+		},
 		"POST /move":  func(r *http.Request) (any, error) { return with(r, api.Move) },
 		"GET /stats":  func(r *http.Request) (any, error) { return api.Stats(r.Context()) },
 		"POST /check": func(r *http.Request) (any, error) { return api.Check(r.Context()) },

@@ -63,10 +63,11 @@ type file struct {
 		Policy string   `json:"policy"`
 		Window duration `json:"window"`
 	} `json:"refresh"`
-	RequirePushed bool     `json:"require_pushed_authorization_requests"`
-	RequireSigned bool     `json:"require_signed_request_object"`
-	FAPI2         bool     `json:"fapi2"`
-	MCP           []string `json:"mcp"`
+	RequirePushed bool         `json:"require_pushed_authorization_requests"`
+	RequireSigned bool         `json:"require_signed_request_object"`
+	FAPI2         bool         `json:"fapi2"`
+	MCP           []string     `json:"mcp"`
+	Registration  registration `json:"registration"`
 	MutualTLS     struct {
 		Accept bool   `json:"accept"`
 		Roots  string `json:"roots"`
@@ -209,6 +210,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	s.Limits.Begun, s.Limits.Grants = f.Limits.Begun, f.Limits.Grants
 	s.Limits.Logins, s.RequirePushed, s.RequireSigned, s.FAPI2, s.MCP = f.Limits.Logins, f.RequirePushed, f.RequireSigned, f.FAPI2, f.MCP
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
+	s.takeRegistration(f.Registration, beside, found)
 	s.takeMutualTLS(f, beside(f.MutualTLS.Roots), found)
 	s.Insecure = server.Insecure{AcceptClock: f.Insecure.AcceptClock, FetchHosts: f.Insecure.FetchHosts}
 	if f.Features.Demo != nil {

@@ -110,7 +110,7 @@ var capital = regexp.MustCompile(`([a-z])([A-Z])`)
 // is lifetimes.id_token there.
 func fileName(field string) string {
 	path, rest, client := strings.Cut(field, ": ")
-	path = strings.NewReplacer("IDToken", "IdToken", "MutualTLS", "mutual_tls", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Name", "name", "Pages", "pages").Replace(path)
+	path = strings.NewReplacer("IDToken", "IdToken", "MutualTLS", "mutual_tls", "JWKSURI", "jwks_uri", "JWKS", "jwks_file", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Name", "name", "Pages", "pages").Replace(path)
 	label := ""
 	if at := strings.IndexByte(path, ' '); at >= 0 {
 		path, label = path[:at], path[at:]

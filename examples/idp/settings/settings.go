@@ -52,6 +52,7 @@ type Settings struct {
 	RequireSigned bool
 	FAPI2         bool
 	MCP           []string
+	Registration  server.Registration
 
 	Demo        bool
 	DeviceGrant bool
