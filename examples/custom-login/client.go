@@ -43,6 +43,10 @@ func (c *client) mount(r *mux.Router) {
 		w.Header().Set("Content-Type", "text/css")
 		_, _ = w.Write(style)
 	})
+	r.HandleFunc("/demo/login.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = w.Write(loginScript)
+	})
 }
 
 //go:embed page.css

@@ -1,6 +1,6 @@
-// Command custom-login shows an identity provider with a login page of its own and a
-// second step: after the password a code is asked for, which this example prints to
-// the terminal where yours would send it or ask an authenticator app.
+// Command custom-login shows an identity provider with a login page of its own, a script
+// that talks JSON, and a second step: after the password a code is asked for, which this
+// example prints to the terminal where yours would send it or ask an authenticator app.
 //
 //	go run ./examples/custom-login
 //
@@ -10,8 +10,8 @@
 // The files:
 //
 //	main.go    the provider: its Config, and where it listens
-//	login.go   the two steps, one function for GET and POST
-//	page.html  what they look like
+//	login.go   the login by password: login.html is its page, login.js the script
+//	factor.go  the second step, with factor.html
 //	client.go  a small application that people sign in to, so there is something to see
 package main
 
@@ -52,7 +52,7 @@ func run(ctx context.Context, address string) error {
 		return err
 	}
 	issuer := "http://" + address
-	idp, err := newProvider(ctx, issuer, backend, newLogin(accounts, func(user, code string) {
+	idp, err := newProvider(ctx, issuer, backend, &login{accounts}, newFactor(func(user, code string) {
 		fmt.Printf("The code for %s is %s\n", user, code)
 	}))
 	if err != nil {
@@ -79,7 +79,7 @@ func run(ctx context.Context, address string) error {
 }
 
 // newProvider is all that an identity provider needs to be told.
-func newProvider(ctx context.Context, issuer string, backend storage.Backend, login *login) (*server.Server, error) {
+func newProvider(ctx context.Context, issuer string, backend storage.Backend, login *login, second *factor) (*server.Server, error) {
 	return server.New(ctx, server.Config{
 		Issuer: issuer,
 		Store:  backend,
@@ -87,6 +87,9 @@ func newProvider(ctx context.Context, issuer string, backend storage.Backend, lo
 		// A function is a Login. The server calls it for the page and for what
 		// the page sends; everything of the protocol around it is the server's.
 		Login: handlers.LoginFunc(login.serve),
+
+		// A step is a page between the login and the consent.
+		Steps: []handlers.Step{second.step()},
 
 		// What clients learn about a person, by the scopes that were granted. It is
 		// asked again at every refresh, so an account that is closed stops there.

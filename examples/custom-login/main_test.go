@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -40,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	idp, err := newProvider(t.Context(), w.address, memory.New(), newLogin(accounts, func(_, code string) { w.codes = append(w.codes, code) }))
+	idp, err := newProvider(t.Context(), w.address, memory.New(), &login{accounts}, newFactor(func(_, code string) { w.codes = append(w.codes, code) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,14 +101,45 @@ func (w *world) shows(p view, text string) {
 	}
 }
 
+// script sends JSON to a page's interaction, as its script does, and returns the answer.
+func (w *world) script(method, address, body string) map[string]any {
+	w.t.Helper()
+	r, err := http.NewRequest(method, address, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Accept", "application/json")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := w.browser.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		w.t.Fatalf("%s: %s: %v", address, resp.Status, err)
+	}
+	return answer
+}
+
 func TestTwoSteps(t *testing.T) {
 	w := newWorld(t)
 	p := w.get(w.address + "/demo/start")
-	w.shows(p, "The demo application")
-	p = w.send(p, url.Values{"name": {"alice"}, "password": {"wrong"}})
-	w.shows(p, "do not belong together")
-	p = w.send(p, url.Values{"name": {"alice"}, "password": {"wonderland"}})
+	w.shows(p, "/demo/login.js")
+	asked := w.script(http.MethodGet, p.url.String(), "")
+	if name := asked["client"].(map[string]any)["name"]; name != "The demo application" {
+		t.Errorf("the client is %v", name)
+	}
+	action := w.address + asked["action"].(string)
+	if got := w.script(http.MethodPost, action, `{"name":"alice","password":"wrong"}`); got["message"] != errPassword.Error() {
+		t.Errorf("a wrong password is answered %v", got)
+	}
+	to, _ := w.script(http.MethodPost, action, `{"name":"alice","password":"wonderland"}`)["redirect_to"].(string)
+	p = w.get(to)
 	w.shows(p, `name="code"`)
+	w.get(to) // a reload sends no other one
 	if len(w.codes) != 1 {
 		t.Fatalf("%d codes were sent, want 1", len(w.codes))
 	}
@@ -117,55 +150,69 @@ func TestTwoSteps(t *testing.T) {
 	p = w.send(p, url.Values{"decision": {"allow"}})
 	w.shows(p, "You are signed in")
 	w.shows(p, "alice@example.com")
+	// The session remembers that the second step was taken.
+	w.shows(w.get(w.address+"/demo/start"), "Signed in as")
 }
 
-func TestCodes(t *testing.T) {
+func TestPasswords(t *testing.T) {
 	accounts, err := newAccounts()
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := &login{accounts}
+	for _, row := range []struct {
+		name, password string
+		want           bool
+	}{{"alice", "wonderland", true}, {"alice", "x", false}, {"carol", "wonderland", false}} {
+		if got := l.right(row.name, row.password); got != row.want {
+			t.Errorf("%s with %s: %v", row.name, row.password, got)
+		}
+	}
+}
+
+func TestCodes(t *testing.T) {
 	var sent string
-	l := newLogin(accounts, func(_, code string) { sent = code })
+	f := newFactor(func(_, code string) { sent = code })
 	now := time.Now()
-	l.now = func() time.Time { return now }
+	f.now = func() time.Time { return now }
 	begin := func() {
 		t.Helper()
-		if err := l.checkPassword("i", "alice", "wonderland"); err != nil {
+		if err := f.begin("i", "alice"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := l.checkPassword("i", "carol", "wonderland"); !errors.Is(err, errPassword) {
-		t.Errorf("an unknown name: %v", err)
-	}
-	begin()
-	if _, err := l.checkCode("other", sent); !errors.Is(err, errStale) {
-		t.Errorf("a code at another interaction: %v", err)
-	}
-	if user, err := l.checkCode("i", sent); err != nil || user != "alice" {
-		t.Errorf("the right code: %q, %v", user, err)
-	}
-	if _, err := l.checkCode("i", sent); !errors.Is(err, errStale) {
-		t.Errorf("the code a second time: %v", err)
-	}
-	begin()
-	for range codeTries - 1 {
-		if _, err := l.checkCode("i", "x"); !errors.Is(err, errCode) {
-			t.Errorf("a wrong code: %v", err)
+	wants := func(what string, got, want error) {
+		t.Helper()
+		if !errors.Is(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
-	if _, err := l.checkCode("i", "x"); !errors.Is(err, errStale) {
-		t.Errorf("the last wrong code: %v", err)
-	}
-	if _, err := l.checkCode("i", sent); !errors.Is(err, errStale) {
-		t.Errorf("the right code after too many wrong ones: %v", err)
-	}
 	begin()
-	if err := l.checkPassword("j", "alice", "wonderland"); !errors.Is(err, errMany) {
-		t.Errorf("a code more than an account is sent: %v", err)
+	wants("a code at another interaction", f.check("other", sent), errStale)
+	wants("the right code", f.check("i", sent), nil)
+	wants("the code a second time", f.check("i", sent), errStale)
+	begin()
+	for range codeTries - 1 {
+		wants("a wrong code", f.check("i", "x"), errCode)
 	}
+	wants("the last wrong code", f.check("i", "x"), errStale)
+	wants("the right code after too many wrong ones", f.check("i", sent), errStale)
+	begin()
+	wants("a code more than an account is sent", f.begin("j", "alice"), errMany)
 	now = now.Add(codeLife + time.Second)
-	if _, err := l.checkCode("i", sent); !errors.Is(err, errStale) {
-		t.Errorf("an old code: %v", err)
-	}
+	wants("an old code", f.check("i", sent), errStale)
 	begin()
+}
+
+// The login and the second step are each short enough to be read at once.
+func TestShort(t *testing.T) {
+	for _, name := range []string{"login.go", "factor.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), "\n"); n >= 150 {
+			t.Errorf("%s has %d lines, want less than 150", name, n)
+		}
+	}
 }
