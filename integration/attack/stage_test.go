@@ -1,0 +1,216 @@
+package attack
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/server"
+	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/memory"
+)
+
+// stage is a server that is attacked over real connections, with all that it logged and
+// all that must stay secret.
+type stage struct {
+	*shared
+	t testing.TB
+}
+
+type shared struct {
+	issuer   string
+	listener *httptest.Server
+	server   *server.Server
+	robot    ed25519.PrivateKey // of the client that signs
+	offset   atomic.Int64
+	log      journal
+
+	mu       sync.Mutex
+	verdicts map[string]string
+	secrets  map[string]bool
+	signedIn map[string]*browser
+}
+
+// people may sign in; the values are their passwords.
+var people = map[string]string{
+	"alice": "wonderland-7781-looking-glass", "bob": "yes-we-can-4420-hard-hat", "victim": "nobody-knows-this-9121-at-all",
+}
+
+const (
+	secretOfWeb   = "secret-of-web-0123456789abcdef"
+	secretOfOther = "secret-of-other-0123456789abcdef"
+	secretOfAPI   = "secret-of-api-0123456789abcdef"
+	api           = "https://api.test"
+)
+
+// cast are the clients. All are first-party but "asks", which people are asked about.
+func (s *shared) cast() []storage.Client {
+	const all = "openid profile email offline_access notes:read notes:write"
+	confidential := func(id, secret string) storage.Client {
+		return storage.Client{
+			ID: id, Name: "The " + id + " app", Secret: storage.Secret(secret), FirstParty: true, Scope: all, DefaultScope: "openid",
+			GrantTypes:   []string{"authorization_code", "refresh_token", "client_credentials", storage.GrantDeviceCode},
+			RedirectURIs: []string{"https://" + id + ".test/cb"}, PostLogoutRedirectURIs: []string{"https://" + id + ".test/bye"},
+		}
+	}
+	web, other, asks := confidential("web", secretOfWeb), confidential("other", secretOfOther), confidential("asks", "secret-of-asks-0123456789abcdef")
+	asks.FirstParty = false
+	strict, jwt := confidential("strict", "secret-of-strict-0123456789abcdef"), confidential("jwt", "secret-of-jwt-0123456789abcdef")
+	strict.RefreshPolicy, jwt.AccessTokenFormat = storage.RefreshStrict, storage.AccessTokenJWT
+	public := func(id string, uris ...string) storage.Client {
+		return storage.Client{
+			ID: id, Name: "The " + id + " app", TokenEndpointAuthMethod: storage.AuthMethodNone, RedirectURIs: uris, Scope: all, FirstParty: true,
+			GrantTypes: []string{"authorization_code", "refresh_token", storage.GrantDeviceCode},
+		}
+	}
+	robot := confidential("robot", "")
+	robot.TokenEndpointAuthMethod, robot.JWKS = storage.AuthMethodPrivateKey, jwks(s.robot)
+	return []storage.Client{
+		web, other, asks, strict, jwt, robot, public("spa", "https://spa.test/cb"), public("cli", "http://127.0.0.1/cb"),
+		public("app", "test.app:/cb"), public("query", "https://query.test/cb?tenant=1", "https://query.test/a/b/cb"),
+		{ID: api, Secret: secretOfAPI, Scope: "notes:read", GrantTypes: []string{"client_credentials"}},
+	}
+}
+
+// newStage starts a server.
+func newStage(t testing.TB, secure bool, configure ...func(*server.Config)) *stage {
+	t.Helper()
+	_, robot, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &shared{verdicts: map[string]string{}, secrets: map[string]bool{}, signedIn: map[string]*browser{}, robot: robot}
+	for _, password := range people {
+		s.secrets[password] = true
+	}
+	var handler http.Handler
+	s.listener = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	log := slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s.listener.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelError)
+	if secure {
+		s.listener.StartTLS()
+	} else {
+		s.listener.Start()
+	}
+	t.Cleanup(s.listener.Close)
+	s.issuer = s.listener.URL
+	store := memory.New()
+	t.Cleanup(func() { _ = store.Close() })
+	config := server.Config{
+		Issuer: s.issuer, Store: store, Login: handlers.PasswordLogin{Verify: verify}, Clients: s.cast(), DefaultAudience: api, DeviceGrant: true,
+		Scopes: []server.Scope{{Name: "profile"}, {Name: "email"}, {Name: "notes:read", Description: "Read your notes"}, {Name: "notes:write"}},
+		Keys:   server.Keys{Algorithms: []string{"RS256", "ES256"}}, Logger: log, Clock: func() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) },
+		Limits: server.Limits{Begun: -1, Grants: -1},
+	}
+	for i := range config.Clients {
+		if secret := config.Clients[i].Secret; secret != "" {
+			s.secrets[string(secret)] = true
+		}
+	}
+	for _, change := range configure {
+		change(&config)
+	}
+	if s.server, err = server.New(context.Background(), config); err != nil {
+		t.Fatal(err)
+	}
+	handler = s.server.Handler()
+	return &stage{shared: s, t: t}
+}
+
+// within is the stage in a test of its own.
+func (s *stage) within(t testing.TB) *stage { return &stage{shared: s.shared, t: t} }
+
+func (s *shared) now() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) }
+
+func verify(_ context.Context, username, password string) (handlers.Subject, error) {
+	if right, known := people[username]; !known || right != password {
+		return handlers.Subject{}, handlers.ErrWrongPassword
+	}
+	return handlers.Subject{ID: username, Name: username + "@people.test", AMR: []string{"pwd"}}, nil
+}
+
+// keep remembers what must not be told to anybody but by the answer that gives it out.
+func (s *shared) keep(secrets ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, secret := range secrets {
+		if len(secret) >= 16 {
+			s.secrets[secret] = true
+		}
+	}
+}
+
+var changing = regexp.MustCompile(`(interaction|register)/[^/?" ]+|req_[A-Za-z0-9_-]+`)
+
+// note keeps what came of an attack, without what differs between two runs.
+func (s *stage) note(what string, a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := a.verdict(s.issuer)
+	if before, known := s.verdicts[what]; known && before != told {
+		s.t.Errorf("two attacks have the name %q", what)
+	}
+	s.verdicts[what] = changing.ReplaceAllString(told, "$1/...")
+}
+
+// after looks at the log of the whole run: no panic, no secret, nothing that the server
+// could not answer.
+func (s *stage) after() {
+	log := s.log.all()
+	s.mu.Lock()
+	secrets := make([]string, 0, len(s.secrets))
+	for secret := range s.secrets {
+		secrets = append(secrets, secret)
+	}
+	s.mu.Unlock()
+	slices.Sort(secrets)
+	if len(log) == 0 || len(secrets) < 20 {
+		s.t.Errorf("%d bytes of log and %d secrets: the run was not kept", len(log), len(secrets))
+	}
+	for _, secret := range secrets {
+		if i := bytes.Index(log, []byte(secret)); i >= 0 {
+			s.t.Errorf("the log holds a secret: %s", around(log, i))
+		}
+	}
+	for line := range bytes.Lines(log) {
+		for _, word := range []string{"panic", "goroutine ", `"level":"ERROR"`, "superfluous"} {
+			if bytes.Contains(line, []byte(word)) && !bytes.Contains(line, []byte("TLS handshake")) {
+				s.t.Errorf("the log says: %.500s", line)
+			}
+		}
+	}
+}
+
+func around(text []byte, at int) string {
+	return strings.TrimSpace(string(text[max(0, at-200):min(len(text), at+120)]))
+}
+
+// journal keeps what was logged.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) all() []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Clone(j.text.Bytes())
+}
