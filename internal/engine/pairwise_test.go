@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -159,5 +160,36 @@ func TestWeakStateIsTold(t *testing.T) {
 	w.approve(request(append(plain, "state", "")...))
 	if told() != 2 {
 		t.Errorf("told %d times in two hours", told())
+	}
+}
+
+// A token past 4 KiB is told of once an hour for each client, whichever kind it is.
+func TestLargeTokensAreTold(t *testing.T) {
+	log := &strings.Builder{}
+	size := 100
+	w := newWorld(t, func(c *engine.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+		c.Claims = func(_ context.Context, r *engine.ClaimsRequest) error {
+			r.IDToken["groups"], r.AccessToken["groups"] = strings.Repeat("x", size), strings.Repeat("x", size)
+			return nil
+		}
+	})
+	one, two := pairwise("one", "https://one.example/cb"), pairwise("two", "https://two.example/cb")
+	one.AccessTokenFormat, two.AccessTokenFormat = storage.AccessTokenJWT, storage.AccessTokenOpaque
+	w.add(one)
+	w.add(two)
+	told := func() int { return strings.Count(log.String(), "a token is large") }
+	for _, step := range []struct {
+		size int
+		wait time.Duration
+		to   storage.Client
+		told int
+	}{{100, 0, one, 0}, {4000, 0, one, 2}, {4000, 59 * time.Minute, one, 2}, {4000, 0, two, 3}, {4000, time.Minute, one, 5}} {
+		size = step.size
+		w.advance(step.wait)
+		w.signInTo(step.to)
+		if told() != step.told {
+			t.Errorf("with %d bytes after %s told %d times, want %d:\n%s", step.size, step.wait, told(), step.told, log)
+		}
 	}
 }
