@@ -243,7 +243,10 @@ func (e *Engine) reused(ctx context.Context, g *storage.Grant, t refreshToken, n
 	if err := e.revoke(storage.Surviving(ctx), g, reuseReason); err != nil {
 		return err
 	}
-	return errRefresh(reuseReason).detail("grant %s was revoked: generation %d was used again, %s after its use; the newest is %d",
+	// It is an authentic token, and the client that it was issued to sends it: how long
+	// ago tells its developer whether an answer was lost or two copies are at work.
+	return refuse(codeInvalidGrant, reuseReason, "The refresh token was used before, "+age.Round(time.Second).String()+
+		" ago, so all that belongs to it was revoked.").detail("grant %s was revoked: generation %d was used again, %s after its use; the newest is %d",
 		g.ID, t.generation, age, g.Refresh.Generation)
 }
 
