@@ -130,6 +130,15 @@ type Config struct {
 	// store keeps one beside itself, if it can.
 	Secrets [][]byte
 
+	// KeyWrapper is a key service that wraps the keys of the store, in place of Secrets.
+	// On the way from Secrets set both: from the first start on the service wraps them,
+	// and the next goes without Secrets. nil: Secrets do.
+	KeyWrapper storage.KeyWrapper
+
+	// FormerKeyWrapper is the service to leave: it still opens what it wrapped, and
+	// KeyWrapper or Secrets wrap the keys from the first start on.
+	FormerKeyWrapper storage.KeyWrapper
+
 	Lifetimes Lifetimes
 	Refresh   Refresh
 	Keys      Keys
@@ -214,12 +223,15 @@ type Refresh struct {
 	Window time.Duration         // 0: 30 s
 }
 
-// Keys are the rules of signing keys.
+// Keys are the rules of signing keys and of those that seal what is stored.
 type Keys struct {
 	// Algorithms of ID tokens, the default first. Empty: RS256, ES256.
 	Algorithms []string
 	// Rotation is how long a key signs. 0: 30 days.
 	Rotation time.Duration
+	// DataRotation is how long one key seals what is stored, before Run makes another and
+	// seals the records anew. 0: 90 days.
+	DataRotation time.Duration
 	// CacheTime is how long clients may keep the key set. 0: 1 h.
 	CacheTime time.Duration
 }

@@ -77,11 +77,7 @@ func resolve(c Config) (*resolvedConfig, *problems) {
 		found.add("Limits.Grants", fmt.Sprint(r.Limits.Grants), "write how often one person may sign in to one client in an hour, 0 for 1000, or -1 for no limit")
 	}
 	r.Limits.Grants = cmp.Or(r.Limits.Grants, 1000)
-	for i, s := range c.Secrets {
-		if len(s) < 32 {
-			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 32 makes them")
-		}
-	}
+	r.checkSecrets(found)
 	for i, p := range c.Proxies {
 		switch {
 		case p == (netip.Prefix{}) || !p.IsValid():
@@ -302,6 +298,7 @@ func (r *resolvedConfig) resolveKeys(found *problems) {
 	}
 	bounded("Keys.CacheTime", &k.CacheTime, time.Hour, time.Minute, 7*day, found)
 	bounded("Keys.Rotation", &k.Rotation, 30*day, time.Hour, 2*year, found)
+	bounded("Keys.DataRotation", &k.DataRotation, 90*day, day, 10*year, found)
 	if k.Rotation > 0 && k.CacheTime > k.Rotation {
 		found.add("Keys.CacheTime", span(k.CacheTime)+", longer than Keys.Rotation", "write at most %s, so that clients know a key before it signs", span(k.Rotation))
 	}
@@ -357,5 +354,26 @@ func warnClient(log *slog.Logger, c *storage.Client) {
 	}
 	if c.Secret != "" && len(c.Secret) < goodSecret {
 		log.Warn("a client's secret is short; 16 characters or more are better", "client_id", c.ID, "setting", "client_secret")
+	}
+}
+
+// checkSecrets refuses what does not keep the keys of the store, without showing it.
+func (r *resolvedConfig) checkSecrets(found *problems) {
+	for i, s := range r.Secrets {
+		if len(s) < 32 {
+			found.add(index("Secrets", i), fmt.Sprintf("%d bytes", len(s)), "write at least 32 random bytes, as openssl rand -base64 48 makes them")
+		} else if why := storage.WeakSecret(s); why != "" {
+			found.add(index("Secrets", i), why, "make another one, as by openssl rand -base64 48")
+		}
+	}
+	switch {
+	case r.FormerKeyWrapper == nil:
+	case r.KeyWrapper == nil && len(r.Secrets) == 0:
+		found.add("FormerKeyWrapper", "neither KeyWrapper nor Secrets beside it", "set KeyWrapper or Secrets, which shall wrap the keys from now on")
+	case r.KeyWrapper != nil && r.KeyWrapper.ID() == r.FormerKeyWrapper.ID():
+		found.add("FormerKeyWrapper", "the ID of KeyWrapper", "leave it out, or give the two services their own IDs")
+	}
+	if r.KeyWrapper != nil && r.KeyWrapper.ID() == "" {
+		found.add("KeyWrapper", "an empty ID", "let ID name the service and its key")
 	}
 }

@@ -21,6 +21,10 @@ const (
 	keysEvery = 10 * time.Minute
 	keysRetry = 10 * time.Second
 
+	// dataKeysEvery bounds the time between two looks at the data keys, so that what a
+	// command began on another replica, or in another process, goes on soon.
+	dataKeysEvery = time.Minute
+
 	// runGrace is how long a server may answer before somebody is told that
 	// Run was not called.
 	runGrace = time.Minute
@@ -30,8 +34,8 @@ const (
 var ErrRunning = errors.New("server: Run runs already")
 
 // Run does what is due in the background: it deletes expired records, five
-// milliseconds at a time, rotates the signing keys, and tells clients of sessions that
-// have ended, eight at a time. It returns nil when ctx has ended and the goroutines that
+// milliseconds at a time, rotates the signing keys and those that seal what is stored,
+// and tells clients of sessions that have ended, eight at a time. It returns nil when ctx has ended and the goroutines that
 // it started have. A step that fails is logged and tried again. With several replicas
 // each runs it, and they share the work.
 func (s *Server) Run(ctx context.Context) error {
@@ -43,9 +47,9 @@ func (s *Server) Run(ctx context.Context) error {
 	var deliveries sync.WaitGroup
 	defer deliveries.Wait()
 	deliveries.Go(func() { s.outbox.Run(ctx) })
-	var sweep, keys time.Duration // until the next one
+	var sweep, keys, data time.Duration // until the next one
 	for {
-		wait := min(sweep, keys)
+		wait := min(sweep, keys, data)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -53,12 +57,15 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		sweep, keys = sweep-wait, keys-wait
+		sweep, keys, data = sweep-wait, keys-wait, data-wait
 		if keys <= 0 {
 			keys = s.runKeys(ctx)
 		}
 		if sweep <= 0 {
 			sweep = s.runSweep(ctx)
+		}
+		if data <= 0 {
+			data = s.runDataKeys(ctx)
 		}
 	}
 }
@@ -90,6 +97,16 @@ func (s *Server) runKeys(ctx context.Context) time.Duration {
 	return keysEvery
 }
 
+// runDataKeys does a step of what is due to the data keys and returns when to do the next.
+func (s *Server) runDataKeys(ctx context.Context) time.Duration {
+	next, err := s.store.MaintainDataKeys(ctx, s.config.Keys.DataRotation)
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, "the data keys could not be maintained; the next try is in a minute", "err", err)
+		return time.Minute
+	}
+	return min(next, dataKeysEvery)
+}
+
 // Maintain does once, and to the end, what Run does over and over: for hosts that
 // have a schedule of their own, and for tests that move the clock.
 func (s *Server) Maintain(ctx context.Context) error {
@@ -99,9 +116,26 @@ func (s *Server) Maintain(ctx context.Context) error {
 	for {
 		n, err := s.store.Sweep(ctx, sweepBudget)
 		if err != nil || n == 0 {
-			return errors.Join(keys, told, err)
+			return errors.Join(keys, told, err, s.maintainDataKeys(ctx))
 		}
 	}
+}
+
+func (s *Server) maintainDataKeys(ctx context.Context) error {
+	for {
+		next, err := s.store.MaintainDataKeys(ctx, s.config.Keys.DataRotation)
+		if err != nil || next > sweepPause {
+			return err
+		}
+	}
+}
+
+// RotateDataKey makes a new key that seals what is stored from now on, as when the one
+// before may have leaked. Run seals older records anew, some hundreds in a second, and
+// drops the older keys an hour later, when nothing needs them; Store().DataKeys tells how
+// far it is.
+func (s *Server) RotateDataKey(ctx context.Context) error {
+	return s.store.RotateDataKey(ctx)
 }
 
 // RotateKeys makes the next signing keys sign at once, as after a key may have

@@ -55,7 +55,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s := &Server{config: resolved, log: resolved.log}
 	if s.store, err = storage.Open(ctx, c.Store, storage.Options{
-		Namespace: c.Issuer, Secrets: c.Secrets, Clock: c.Clock, AcceptClock: c.Insecure.AcceptClock, Logger: s.log,
+		Namespace: c.Issuer, Secrets: c.Secrets, KeyWrapper: c.KeyWrapper, FormerKeyWrapper: c.FormerKeyWrapper, Clock: c.Clock, AcceptClock: c.Insecure.AcceptClock, Logger: s.log,
 	}); err != nil {
 		return nil, fmt.Errorf("server: open the store: %w", err)
 	}

@@ -171,7 +171,7 @@ func (c *Collection[T]) List(ctx context.Context, index, value string, page Page
 		return nil, "", unavailable(err)
 	}
 	for i := range records {
-		_, plain, err := c.store.open(&records[i])
+		_, plain, err := c.store.open(ctx, &records[i])
 		if err != nil {
 			return nil, "", err
 		}
@@ -250,15 +250,24 @@ const schemaSize = 2
 
 func (s *Store) seal(k Key, schema int, plain []byte) []byte {
 	out := binary.BigEndian.AppendUint16(nil, uint16(schema))
-	return append(out, s.ring.Seal(plain, sealContext(k, schema))...)
+	return append(out, s.view.Load().ring.Seal(plain, sealContext(k, schema))...)
 }
 
-func (s *Store) open(r *Record) (schema int, plain []byte, err error) {
+// open opens a record. Under a data key that this Store has not heard of, it asks for the
+// keys anew: another replica may have made one.
+func (s *Store) open(ctx context.Context, r *Record) (schema int, plain []byte, err error) {
 	if len(r.Value) < schemaSize {
 		return 0, nil, fmt.Errorf("%w: a %s record", ErrDamaged, r.Kind)
 	}
 	schema = int(binary.BigEndian.Uint16(r.Value))
-	plain, err = s.ring.Open(r.Value[schemaSize:], sealContext(r.Key, schema))
+	sealed, ring := r.Value[schemaSize:], s.view.Load().ring
+	if number, ok := seal.Number(sealed); ok && !ring.Has(number) {
+		if err := s.loadKeys(ctx); err != nil {
+			return 0, nil, unavailable(err)
+		}
+		ring = s.view.Load().ring
+	}
+	plain, err = ring.Open(sealed, sealContext(r.Key, schema))
 	if errors.Is(err, seal.ErrOpen) {
 		return 0, nil, fmt.Errorf("%w: a %s record", ErrDamaged, r.Kind)
 	}

@@ -97,12 +97,11 @@ func (s *Store) checkPlace(ctx context.Context) error {
 }
 
 // CheckSecrets says whether a database whose data keys are those of b would open with
-// these secrets, in every namespace. The error of one that would not is ErrInvalid.
-func CheckSecrets(ctx context.Context, b Backend, secrets [][]byte) error {
-	for i, secret := range secrets {
-		if err := checkSecret(secret); err != nil {
-			return fmt.Errorf("storage: secret %d of %d: %w", i+1, len(secrets), err)
-		}
+// these secrets, or by the KeyWrapper and the former one, in every namespace. The error of one that would not is
+// ErrInvalid.
+func CheckSecrets(ctx context.Context, b Backend, secrets [][]byte, services ...KeyWrapper) error {
+	if err := checkSecrets(secrets); err != nil {
+		return err
 	}
 	census, ok := As[Census](b)
 	if !ok {
@@ -112,16 +111,24 @@ func CheckSecrets(ctx context.Context, b Backend, secrets [][]byte) error {
 	if err != nil {
 		return err
 	}
+	k := &keeping{secrets: secrets}
+	switch len(services) {
+	case 0:
+	case 1:
+		k.service = services[0]
+	default:
+		k.service, k.former = services[0], services[1]
+	}
 	for _, t := range tallies {
 		if t.Kind != envelopeKind {
 			continue
 		}
-		s := &Store{backend: b, namespace: t.Namespace}
+		s := &Store{backend: b, namespace: t.Namespace, keeping: k}
 		record, err := s.readEnvelope(ctx)
 		if err != nil || record.Revision == 0 {
 			return err
 		}
-		if _, _, err := s.unwrapEnvelope(record, secrets); err != nil {
+		if _, err := s.openKeys(ctx, record); err != nil {
 			return fmt.Errorf("%w (of %s)", err, t.Namespace)
 		}
 	}

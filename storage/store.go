@@ -12,8 +12,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
-
-	"github.com/doorward/doorward/internal/seal"
 )
 
 // Sentinels of the Store.
@@ -50,6 +48,14 @@ type Options struct {
 	// With none the Backend must be a SecretKeeper.
 	Secrets [][]byte
 
+	// KeyWrapper wraps the data keys in place of Secrets. With both, Secrets open a
+	// database whose keys they still wrap, and the KeyWrapper wraps them from then on.
+	KeyWrapper KeyWrapper
+
+	// FormerKeyWrapper opens a database whose keys it still wraps, on the way to another
+	// KeyWrapper or, with none, to Secrets.
+	FormerKeyWrapper KeyWrapper
+
 	// Clock replaces the system's clock, for tests. nil: the system's.
 	Clock func() time.Time
 
@@ -68,8 +74,10 @@ type Store struct {
 	clock      func() time.Time
 	sweepClock func() time.Time
 	log        *slog.Logger
-	ring       *seal.Ring
+	keeping    *keeping                // what opens the envelope
+	view       atomic.Pointer[keyView] // of the data keys, as last read
 	lookupKey  []byte
+	resealing  resealing
 	placeRead  Revision // of the Place that the Store was opened by
 	exhausted  atomic.Int64
 }
@@ -95,7 +103,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	if err := s.checkClock(ctx, o.AcceptClock); err != nil {
 		return nil, err
 	}
-	if err := s.openEnvelope(ctx, o.Secrets); err != nil {
+	if err := s.openEnvelope(ctx, &keeping{secrets: o.Secrets, service: o.KeyWrapper, former: o.FormerKeyWrapper}); err != nil {
 		return nil, err
 	}
 	return s, nil

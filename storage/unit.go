@@ -147,6 +147,9 @@ func (u *unit) ops(refused bool) []Op {
 // apply hands a batch to the backend and settles an unknown outcome by reading
 // back: a sealed value holds a random nonce, so finding it proves the batch.
 func (s *Store) apply(ctx context.Context, ops []Op) error {
+	if err := s.sealedNow(ctx, ops); err != nil {
+		return err
+	}
 	err := s.backend.Apply(ctx, Batch{Now: s.Now(), Ops: ops})
 	if !errors.Is(err, ErrUnknown) || errors.Is(err, ErrUnavailable) {
 		return err
@@ -247,7 +250,7 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	for i, k := range missing {
 		e := u.at(k)
 		if found[i].Revision != 0 && !found[i].Expired(now) {
-			if e.schema, e.plain, err = u.store.open(&found[i]); err != nil {
+			if e.schema, e.plain, err = u.store.open(ctx, &found[i]); err != nil {
 				return err
 			}
 			e.revision = found[i].Revision

@@ -62,6 +62,20 @@ func (r *Ring) Seal(plain, context []byte) []byte {
 	return aead.Seal(out, out[headerSize:size], plain, context)
 }
 
+// Current is the number of the key that seals.
+func (r *Ring) Current() uint32 { return r.current }
+
+// Has says whether the Ring has a key of this number.
+func (r *Ring) Has(number uint32) bool { return r.ciphers[number] != nil }
+
+// Number returns the number of the key that a value says it was sealed under.
+func Number(sealed []byte) (number uint32, ok bool) {
+	if len(sealed) < headerSize || sealed[0] != version {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(sealed[1:headerSize]), true
+}
+
 // Open decrypts what Seal made. The error is ErrOpen.
 func (r *Ring) Open(sealed, context []byte) ([]byte, error) {
 	if len(sealed) < headerSize || sealed[0] != version {

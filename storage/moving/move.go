@@ -47,6 +47,9 @@ type Options struct {
 	// that keeps the right one, as a file that the store was moved away from does.
 	Secrets [][]byte
 
+	// KeyWrapper is the key service that the destination will be opened by, if one is.
+	KeyWrapper storage.KeyWrapper
+
 	// Fence is how long writes may be held back at once. When the last changes are not
 	// copied by then, writes go on and it is tried again later. 0: 5 seconds.
 	Fence time.Duration
@@ -282,7 +285,11 @@ func (m *move) empty(ctx context.Context) error {
 // openable refuses a destination that nobody could open afterwards.
 func (m *move) openable(ctx context.Context) error {
 	secrets := m.o.Secrets
-	if len(secrets) == 0 {
+	var services []storage.KeyWrapper
+	if m.o.KeyWrapper != nil {
+		services = append(services, m.o.KeyWrapper)
+	}
+	if len(secrets) == 0 && len(services) == 0 {
 		keeper, ok := storage.As[storage.SecretKeeper](m.to)
 		if !ok {
 			return fmt.Errorf("%w: moving: %s keeps no secret: give it the one that %s is opened with", storage.ErrInvalid, m.o.To, m.o.From)
@@ -293,7 +300,7 @@ func (m *move) openable(ctx context.Context) error {
 		}
 		secrets = [][]byte{kept}
 	}
-	if err := storage.CheckSecrets(ctx, m.from, secrets); err != nil {
+	if err := storage.CheckSecrets(ctx, m.from, secrets, services...); err != nil {
 		return fmt.Errorf("moving: %s could not be opened: %w", m.o.To, err)
 	}
 	return nil

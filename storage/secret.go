@@ -1,0 +1,100 @@
+package storage
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/doorward/doorward/internal/seal"
+)
+
+// samples are what stands in secrets that nobody made at random. Each is long enough that
+// chance does not write it.
+var samples = []string{
+	"change", "secret", "sample", "example", "password", "passphrase", "doorward", "default", "openssl", "testing",
+	"abcdefgh", "qwertyui", "01234567", "12345678", "deadbeef", "insecure",
+}
+
+// checkSecret refuses what is too short or what somebody could guess. The error does not
+// show the value.
+func checkSecret(secret []byte) error {
+	if len(secret) < seal.KeySize {
+		return fmt.Errorf("%w: it has %d bytes, at least %d random ones are needed", ErrInvalid, len(secret), seal.KeySize)
+	}
+	if why := WeakSecret(secret); why != "" {
+		return fmt.Errorf("%w: it is %s; make one with: openssl rand -base64 48", ErrInvalid, why)
+	}
+	return nil
+}
+
+// WeakSecret says what a secret looks like that nobody made at random, without showing any
+// of it: a sample, a pattern, words. It is empty for one that looks random; that of 32
+// random bytes, also as base64 or hexadecimal digits, does but for less than one in
+// 100,000. Letters of one case alone look like words.
+func WeakSecret(secret []byte) (why string) {
+	lower := bytes.ToLower(secret)
+	for _, sample := range samples {
+		if bytes.Contains(lower, []byte(sample)) {
+			return "what looks like a sample"
+		}
+	}
+	switch {
+	case repeats(secret) || distinct(secret) < 8:
+		return "a pattern that repeats, as in a sample"
+	case wordy(secret):
+		return "what looks like words, which can be guessed"
+	}
+	return ""
+}
+
+func distinct(secret []byte) int {
+	seen := map[byte]struct{}{}
+	for _, b := range secret {
+		seen[b] = struct{}{}
+	}
+	return len(seen)
+}
+
+// repeats says that the secret is a shorter one over and over.
+func repeats(secret []byte) bool {
+	for period := 1; period <= len(secret)/2; period++ {
+		if bytes.Equal(secret[period:], secret[:len(secret)-period]) {
+			return true
+		}
+	}
+	return false
+}
+
+// wordy says that a text goes on from letter to letter as words do. In base64 two of three
+// neighbours are of different classes (small letters, capitals, digits), in words few are.
+// Digits of base 16 and 32 have classes of their own and are left alone.
+func wordy(secret []byte) bool {
+	const digits, small, capital = 1, 2, 3
+	var letters, numbers, changes, last int
+	hexed, base32 := true, true
+	for _, b := range secret {
+		class := last // what separates words is of the class before it
+		switch {
+		case b >= '0' && b <= '9':
+			class = digits
+			numbers++
+		case b >= 'a' && b <= 'z':
+			class = small
+			letters++
+		case b >= 'A' && b <= 'Z':
+			class = capital
+			letters++
+		case b < ' ' || b > '~':
+			return false // random bytes
+		}
+		hexed = hexed && (class == digits || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F')
+		base32 = base32 && (b >= 'A' && b <= 'Z' || b >= '2' && b <= '7' || b == '=')
+		if last != 0 && class != last {
+			changes++
+		}
+		last = class
+	}
+	if hexed || base32 && numbers >= 3 {
+		return false
+	}
+	return letters > 0 && 4*changes < len(secret)
+}
