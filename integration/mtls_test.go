@@ -75,11 +75,10 @@ func clientTemplate(name string) *x509.Certificate {
 // secured is a provider that is reached over TLS, and asks for certificates.
 type secured struct {
 	*world
-	listener   *httptest.Server
-	authority  *authority
-	billing    *tls.Certificate // of the client billing, by the authority
-	own        *tls.Certificate // of the client own-cert, by itself
-	configured func(*server.Config)
+	listener  *httptest.Server
+	authority *authority
+	billing   *tls.Certificate // of the client billing, by the authority
+	own       *tls.Certificate // of the client own-cert, by itself
 }
 
 func startSecured(t testing.TB, change func(*server.Config)) *secured {

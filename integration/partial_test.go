@@ -21,11 +21,11 @@ func TestPartialConsent(t *testing.T) {
 	alice := w.person()
 	const all = "openid profile notes:read notes:write offline_access"
 	address, verifier := w.authorizeURL("web", url.Values{"scope": {all}})
-	page, err := alice.open(address)
-	if err != nil {
+	if _, err := alice.open(address); err != nil {
 		t.Fatal(err)
 	}
-	if page, err = alice.submit(url.Values{"username": {"alice"}, "password": {people["alice"]}}); err != nil {
+	page, err := alice.submit(url.Values{"username": {"alice"}, "password": {people["alice"]}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`name="scope" value="notes:read" checked`, `name="scope" value="offline_access" checked`, "web.test"} {

@@ -220,7 +220,7 @@ func TestUnit(t *testing.T) {
 // TestPanic must not take the process along.
 func TestPanic(t *testing.T) {
 	s, _ := open(t)
-	o := box(s, func(context.Context, *Message) error { var m map[string]int; m["x"] = 1; return nil })
+	o := box(s, func(context.Context, *Message) error { panic("by the recipient") })
 	put(t, o, "a")
 	if err := o.Flush(t.Context()); err != nil {
 		t.Fatal(err)

@@ -45,15 +45,6 @@ func (c *changes) note(b *storage.Batch, outcome error) {
 	}
 }
 
-// add notes keys that must be looked at again.
-func (c *changes) add(keys ...storage.Key) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, k := range keys {
-		c.keys[k] = struct{}{}
-	}
-}
-
 // take returns what was noted since the last take, in order, with what is not settled.
 func (c *changes) take() []storage.Key {
 	c.mu.Lock()

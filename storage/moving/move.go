@@ -125,8 +125,9 @@ func (b *Backend) Move(ctx context.Context, to storage.Backend, o Options) (Repo
 	}
 	b.changes.Store(m.changes)
 	defer b.changes.Store(nil)
-	b.writes.Lock()   // what began before, and is not noted, has ended
-	b.writes.Unlock() //nolint:staticcheck // there is nothing to do in between
+	//lint:ignore SA2001 whoever has the lock afterwards knows that what began before, and is not noted, has ended
+	b.writes.Lock()
+	b.writes.Unlock()
 	err = m.run(ctx)
 	m.report.Took = time.Since(m.began)
 	return m.report, err
