@@ -125,8 +125,8 @@ func (b *Backend) Move(ctx context.Context, to storage.Backend, o Options) (Repo
 	}
 	b.changes.Store(m.changes)
 	defer b.changes.Store(nil)
-	//lint:ignore SA2001 whoever has the lock afterwards knows that what began before, and is not noted, has ended
 	b.writes.Lock()
+	//lint:ignore SA2001 whoever had the lock knows that what began before, and is not noted, has ended
 	b.writes.Unlock()
 	err = m.run(ctx)
 	m.report.Took = time.Since(m.began)
