@@ -81,6 +81,7 @@ func TestCommits(t *testing.T) {
 		l.refreshes()
 		l.others()
 		l.signOut()
+		l.registrations()
 	})
 }
 

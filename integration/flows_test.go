@@ -15,7 +15,7 @@ import (
 // flows are the requests that the server answers, each as the one that a store lets
 // down. What is asked before and after finds a sound store.
 func flows() []flow {
-	return slices.Concat(pageFlows(), codeFlows(), refreshFlows(), endingFlows(), readingFlows(), deviceFlows(), otherFlows())
+	return slices.Concat(pageFlows(), codeFlows(), refreshFlows(), endingFlows(), readingFlows(), deviceFlows(), otherFlows(), registrationFlows())
 }
 
 // must is for what comes before a request: it ends the test when it does not work.

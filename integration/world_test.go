@@ -157,6 +157,7 @@ func newWorld(p plan) (*world, error) {
 		Keys: server.Keys{Algorithms: []string{"ES256"}}, Logger: log, Clock: w.now,
 		Limits: server.Limits{Begun: -1, Grants: -1}, // everybody has one address here, and few people sign in often
 	}
+	config.Registration = server.Registration{Endpoint: server.RegistrationOpen, PerAddress: 10_000, InAll: 10_000}
 	if p.backend == "postgres" { // it keeps no secret beside itself
 		config.Secrets = [][]byte{[]byte(wrapping)}
 	}

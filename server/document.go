@@ -70,6 +70,9 @@ func (d *documents) lookup(ctx context.Context, id string, stored *storage.Clien
 	case wrong != "":
 		return nil, storage.ErrNotFound
 	case rules.DocumentHost != nil && !rules.DocumentHost(host):
+		if !asks {
+			return nil, storage.ErrNotFound
+		}
 		e := badDocument("document_host", "This server does not take clients of this host.", "client_id "+quoted(id))
 		e.Setting = "Registration.DocumentHost"
 		return nil, e
