@@ -2,6 +2,7 @@ package integration
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -86,6 +87,7 @@ func atAPI(a bearer.API, scheme, token, proof string) *httptest.ResponseRecorder
 		r.Header.Set("DPoP", proof)
 	}
 	out := httptest.NewRecorder()
+	a.Logger = slog.New(slog.DiscardHandler)
 	a.Require("notes:read")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(out, r)
 	return out
 }

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -125,7 +126,7 @@ func TestNodeClients(t *testing.T) {
 	})
 	api := httptest.NewUnstartedServer(nil)
 	address := "http://" + api.Listener.Addr().String()
-	api.Config.Handler = bearer.API{Verifier: w.server, BaseURL: address, NonceSecret: []byte("a-secret-of-the-api-0123456789abcdef")}.Require()(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+	api.Config.Handler = bearer.API{Verifier: w.server, BaseURL: address, Logger: slog.New(slog.DiscardHandler), NonceSecret: []byte("a-secret-of-the-api-0123456789abcdef")}.Require()(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(out, "hello %s", bearer.FromContext(r.Context()).Subject)
 	}))
 	api.Start()
