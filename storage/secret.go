@@ -96,5 +96,5 @@ func wordy(secret []byte) bool {
 	if hexed || base32 && numbers >= 3 {
 		return false
 	}
-	return letters > 0 && 4*changes < len(secret)
+	return letters > 0 && 10*changes < 3*len(secret)
 }

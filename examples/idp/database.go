@@ -137,6 +137,7 @@ func (c *statsCommand) Run(x *call) error {
 		if x.json {
 			return x.printJSON(s)
 		}
+		fmt.Fprintf(x.streams.out, "sealing  by data key %d%s\n", s.DataKeys.Current, older(s.DataKeys))
 		if s.Database == admin.OnPostgres {
 			fmt.Fprintf(x.streams.out, "tables   %s, with their indexes\n", inBytes(s.FileBytes))
 			fmt.Fprintf(x.streams.out, "writing  %d commits, %d connections, %d waits for one, since it was opened\n\n", s.Commits, s.Connections, s.Waits)
@@ -146,6 +147,27 @@ func (c *statsCommand) Run(x *call) error {
 		fmt.Fprintf(x.streams.out, "writing  %d commits for %d batches (%.1f each), %d syncs, since it was opened\n", s.Commits, s.Batches, s.AverageBatch, s.Syncs)
 		fmt.Fprintf(x.streams.out, "sweeping %d records in %d commits, the longest held the writer for %.1f ms\n\n", s.Swept, s.Sweeps, s.LongestSweep)
 		return printKinds(x, s.Kinds)
+	})
+}
+
+// older says how far the rotation of the data keys is.
+func older(k storage.DataKeys) string {
+	if k.Older == 0 {
+		return ", and no other"
+	}
+	return fmt.Sprintf("; %d older kept, of %d records looked at %d were sealed anew", k.Older, k.Looked, k.Resealed)
+}
+
+type rotateCommand struct{}
+
+// Run makes a new data key.
+func (c *rotateCommand) Run(x *call) error {
+	return withAPI(x, false, func(ctx context.Context, api admin.API) error {
+		k, err := api.RotateDataKey(ctx)
+		if err != nil {
+			return err
+		}
+		return x.done(k, "Data key %d seals from now on. The server seals older records anew while it runs; idp stats shows how far it is.", k.Current)
 	})
 }
 

@@ -10,6 +10,7 @@
 //	idp check [FILE]           look for damage, in a backup too
 //	idp compact                give free pages back, while the server is stopped
 //	idp stats                  what the database holds
+//	idp rotate-data-key        seal what is stored by a new key
 //	idp move --to-postgres-file FILE | --to-store FILE
 //	                           move the store, also while the server runs
 //	idp config check FILE      print all that is wrong with a configuration file
@@ -73,6 +74,7 @@ type commandLine struct {
 	Check   checkCommand   `cmd:"" help:"Look for damage in the database, or in a backup."`
 	Compact compactCommand `cmd:"" help:"Give the free pages of the database back, while the server is stopped."`
 	Stats   statsCommand   `cmd:"" help:"Show what the database holds and what writing it cost."`
+	Rotate  rotateCommand  `cmd:"" name:"rotate-data-key" help:"Seal what is stored by a new key, also while the server runs."`
 	Move    moveCommand    `cmd:"" help:"Move the store to PostgreSQL or to a file, also while the server runs."`
 	Config_ configCommands `cmd:"" name:"config" help:"Look at a configuration file."`
 	Doctor  doctorCommand  `cmd:"" help:"Walk a deployed server as a client would, and name what a client would choke on."`

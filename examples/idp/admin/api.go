@@ -41,6 +41,7 @@ type API interface {
 
 	Stats(ctx context.Context) (Stats, error)
 	Check(ctx context.Context) (Checked, error)
+	RotateDataKey(ctx context.Context) (storage.DataKeys, error)
 	Backup(ctx context.Context, w io.Writer) (int64, error)
 	Move(ctx context.Context, d Destination) (Moved, error)
 }

@@ -33,6 +33,8 @@ type Stats struct {
 	Swept        int             `json:"swept,omitempty"`  // records that these deleted
 	LongestSweep float64         `json:"longest_sweep_ms,omitempty"`
 	Kinds        []storage.Tally `json:"kinds"`
+
+	DataKeys storage.DataKeys `json:"data_keys"` // that seal the records of this issuer
 }
 
 // Databases that Stats names.
@@ -54,6 +56,23 @@ var (
 
 // Stats counts. It reads the whole database.
 func (l *Local) Stats(ctx context.Context) (Stats, error) {
+	s, err := l.tally(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.DataKeys, err = l.Server.Store().DataKeys(ctx)
+	return s, err
+}
+
+// RotateDataKey makes a new data key. A server that runs seals the older records anew.
+func (l *Local) RotateDataKey(ctx context.Context) (storage.DataKeys, error) {
+	if err := l.Server.RotateDataKey(ctx); err != nil {
+		return storage.DataKeys{}, err
+	}
+	return l.Server.Store().DataKeys(ctx)
+}
+
+func (l *Local) tally(ctx context.Context) (Stats, error) {
 	census, ok := storage.As[storage.Census](l.Backend)
 	if !ok {
 		return Stats{}, errNoCensus
@@ -124,6 +143,12 @@ func (l *Local) Backup(ctx context.Context, w io.Writer) (int64, error) {
 func (c *Remote) Stats(ctx context.Context) (s Stats, err error) {
 	err = callWith(ctx, c.patient, http.MethodGet, "/stats", nil, &s)
 	return s, err
+}
+
+// RotateDataKey makes a new data key.
+func (c *Remote) RotateDataKey(ctx context.Context) (k storage.DataKeys, err error) {
+	err = callWith(ctx, c.patient, http.MethodPost, "/data-key", nil, &k)
+	return k, err
 }
 
 // Check looks at every page, record and seal.

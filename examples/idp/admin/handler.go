@@ -41,10 +41,11 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		"DELETE /tokens/{id}": func(r *http.Request) (any, error) {
 			return struct{}{}, api.RevokeToken(r.Context(), named(r, "id"))
 		},
-		"POST /move":  func(r *http.Request) (any, error) { return with(r, api.Move) },
-		"GET /stats":  func(r *http.Request) (any, error) { return api.Stats(r.Context()) },
-		"POST /check": func(r *http.Request) (any, error) { return api.Check(r.Context()) },
-		"GET /users":  func(r *http.Request) (any, error) { return api.Users(r.Context()) },
+		"POST /move":     func(r *http.Request) (any, error) { return with(r, api.Move) },
+		"GET /stats":     func(r *http.Request) (any, error) { return api.Stats(r.Context()) },
+		"POST /data-key": func(r *http.Request) (any, error) { return api.RotateDataKey(r.Context()) },
+		"POST /check":    func(r *http.Request) (any, error) { return api.Check(r.Context()) },
+		"GET /users":     func(r *http.Request) (any, error) { return api.Users(r.Context()) },
 		"POST /users": func(r *http.Request) (any, error) {
 			return with(r, api.AddUser)
 		},

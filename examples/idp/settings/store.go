@@ -5,6 +5,9 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 
@@ -58,6 +61,10 @@ func (s *Settings) takeStore(p storePlace, found *Problems) {
 // key file of a database, whose secret is what its digits stand for; a secret that only
 // looks like one is tried too.
 func (s *Settings) secret(field, path string, found *Problems) {
+	if advice := openToOthers(path); advice != "" {
+		found.add(s.at.line(field), field, "a file that other users can read", advice)
+		return
+	}
 	body, err := readBounded(path)
 	body = bytes.TrimSpace(body)
 	switch {
@@ -73,6 +80,17 @@ func (s *Settings) secret(field, path string, found *Problems) {
 		}
 		s.Secrets = append(s.Secrets, body)
 	}
+}
+
+// openToOthers says how to keep a file from other users, when they can read it. Its group
+// may, as where secrets are mounted into a container.
+func openToOthers(path string) (advice string) {
+	const others = 0o027
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&others == 0 {
+		return ""
+	}
+	return fmt.Sprintf("run chmod 640 %q, or 600 (its mode is %04o), and make another secret if somebody may have read it", path, info.Mode().Perm())
 }
 
 // checkStore completes what was said about the store.
