@@ -1,0 +1,133 @@
+package storage_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/doorward/doorward/internal/pgtest"
+	"github.com/doorward/doorward/storage"
+	"github.com/doorward/doorward/storage/bolt"
+	"github.com/doorward/doorward/storage/memory"
+	"github.com/doorward/doorward/storage/postgres"
+)
+
+var database pgtest.Server
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	database.Stop()
+	os.Exit(code)
+}
+
+// step is a record that is written over and over, as a grant is by refreshes.
+type step struct {
+	ID string      `json:"id"`
+	N  json.Number `json:"n"`
+}
+
+// TestNothingIsLostWhileRecordsAreSealedAnew has two replicas write the same records while
+// both replace the data keys again and again: each acknowledged write is there at the end.
+func TestNothingIsLostWhileRecordsAreSealedAnew(t *testing.T) {
+	for name, open := range map[string]func(t *testing.T) storage.Backend{
+		"memory": func(*testing.T) storage.Backend { return memory.New() },
+		"bolt": func(t *testing.T) storage.Backend {
+			b, err := bolt.Open(filepath.Join(t.TempDir(), "x.db"))
+			check(t, err)
+			return b
+		},
+		"postgres": func(t *testing.T) storage.Backend {
+			b, err := postgres.OpenWith(t.Context(), database.Database(t), postgres.Options{})
+			check(t, err)
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t)
+			defer b.Close()
+			var passed atomic.Int64
+			begin := time.Now()
+			clock := func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+			stores := make([]*storage.Store, 2)
+			for i := range stores {
+				var err error
+				stores[i], err = storage.Open(t.Context(), b, storage.Options{Namespace: "n", Secrets: [][]byte{secret("x")}, Clock: clock})
+				check(t, err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			acknowledged := make([]atomic.Int64, 8)
+			var all sync.WaitGroup
+			for i := range 16 {
+				all.Go(func() { writeSteps(ctx, t, stores[i%2], i%8, &acknowledged[i%8]) })
+			}
+			rotations := 0
+			for end := time.Now().Add(2 * time.Second); time.Now().Before(end) || rotations < 3; rotations++ {
+				rotateWhole(t, stores, &passed)
+			}
+			stop()
+			all.Wait()
+			for i := range acknowledged {
+				got, err := stepsOf(stores[0]).Get(t.Context(), fmt.Sprint("r", i))
+				if err != nil || got.N.String() != fmt.Sprint(acknowledged[i].Load()) {
+					t.Errorf("r%d stands at %v (%v), but %d writes were acknowledged", i, got, err, acknowledged[i].Load())
+				}
+			}
+			_, err := stores[1].Check(t.Context())
+			check(t, err)
+			t.Logf("%d rotations", rotations)
+		})
+	}
+}
+
+func stepsOf(s *storage.Store) *storage.Collection[step] {
+	return storage.Collect(s, "step", 1, func(v *step) storage.Meta { return storage.Meta{ID: v.ID} })
+}
+
+func writeSteps(ctx context.Context, t *testing.T, s *storage.Store, record int, acknowledged *atomic.Int64) {
+	id := fmt.Sprint("r", record)
+	for ctx.Err() == nil {
+		err := s.Do(t.Context(), func(ctx context.Context) error {
+			v, err := stepsOf(s).Get(ctx, id)
+			if err != nil && err != storage.ErrNotFound {
+				return err
+			}
+			n := int64(0)
+			if v != nil {
+				n, _ = v.N.Int64()
+			}
+			return stepsOf(s).Put(ctx, &step{ID: id, N: json.Number(fmt.Sprint(n + 1))})
+		})
+		if err == nil {
+			acknowledged.Add(1)
+		} else if s.Exhausted() == 0 {
+			t.Error(err)
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// rotateWhole makes a key, and has both replicas seal anew until the old one is dropped.
+func rotateWhole(t *testing.T, stores []*storage.Store, passed *atomic.Int64) {
+	check(t, stores[0].RotateDataKey(t.Context()))
+	for range 200 {
+		for _, s := range stores {
+			if _, err := s.MaintainDataKeys(t.Context(), quarter); err != nil {
+				t.Error(err)
+			}
+		}
+		if dataKeys(t, stores[1]).Older == 0 {
+			return
+		}
+		// No request holds what it read for as long as these minutes stand for.
+		time.Sleep(5 * time.Millisecond)
+		passed.Add(int64(20 * time.Minute))
+	}
+	t.Fatal("the old key was never dropped")
+}
