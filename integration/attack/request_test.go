@@ -265,5 +265,5 @@ func (a *answer) verdict(issuer string) string {
 }
 
 func (a *answer) String() string {
-	return fmt.Sprintf("%d from %.300s, location %q, challenge %q\n%.1200s", a.status, a.at, a.header.Get("Location"), a.header.Get("WWW-Authenticate"), a.body)
+	return fmt.Sprintf("%d from %.300s, location %q, challenge %q\n%.300s", a.status, a.at, a.header.Get("Location"), a.header.Get("WWW-Authenticate"), a.body)
 }
