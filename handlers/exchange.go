@@ -155,7 +155,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 		if e.Status == http.StatusMethodNotAllowed {
 			out.header.Set("Allow", strings.Join(rule.methods, ", "))
 		}
-		if e.Status == http.StatusLengthRequired {
+		if len(r.TransferEncoding) > 0 { // what follows on the connection may be somebody else's
 			out.header.Set("Connection", "close")
 		}
 		h.refuse(out, r, e)

@@ -114,7 +114,7 @@ func (s *Server) Mount(r *mux.Router) error {
 func (s *Server) exact(row route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawPath != "" || strings.Contains(r.URL.Path, "//") {
-			http.NotFound(w, r)
+			notFound(w, r)
 			return
 		}
 		s.remindOfRun(r.Context())
@@ -127,8 +127,19 @@ func (s *Server) exact(row route) http.Handler {
 // under /.well-known at the root included: do not strip the issuer's path.
 func (s *Server) Handler() http.Handler {
 	r := mux.NewRouter().SkipClean(true)
+	r.NotFoundHandler = http.HandlerFunc(notFound)
 	for _, row := range slices.Concat(s.mounted, s.spare) {
 		r.Handle(row.path, s.exact(row))
 	}
 	return r
+}
+
+// notFound answers what is at no path of ours. A body of unstated length ends the
+// connection here too: a proxy that reads Content-Length would take the rest of it for
+// the next request. RFC 9112 §6.1
+func notFound(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+	http.NotFound(w, r)
 }

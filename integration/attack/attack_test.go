@@ -44,6 +44,9 @@ func areas() []area {
 		{"headers", headerAttacks()}, {"redirect_uri", redirectAttacks()}, {"authorize", authorizeAttacks()}, {"pages", pageAttacks()},
 		{"interaction", interactionAttacks()}, {"codes", codeAttacks()}, {"token endpoint", tokenAttacks()}, {"refresh", refreshAttacks()},
 		{"identity", identityAttacks()}, {"introspection and revocation", introspectAttacks()},
+		{"pushed requests", pushedAttacks()}, {"request objects", objectAttacks()}, {"client assertions", assertionAttacks()}, {"DPoP", proofAttacks()},
+		{"certificates", certificateAttacks()}, {"device flow", deviceAttacks()}, {"logout", logoutAttacks()}, {"account", accountAttacks()},
+		{"registration", registrationAttacks()}, {"raw HTTP", rawAttacks()},
 	}
 }
 

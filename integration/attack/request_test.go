@@ -170,7 +170,7 @@ func (s *stage) inspect(r *request, a *answer) {
 			s.t.Errorf("the answer tells of the inside of the server: %s", a)
 		}
 	}
-	given := []string{a.text("refresh_token")}
+	given := []string{a.text("refresh_token"), a.text("registration_access_token")}
 	for _, secret := range secrets {
 		if len(secret) >= 16 && strings.Contains(whole, secret) && !slices.Contains(given, secret) {
 			s.t.Errorf("the answer repeats a secret: %s", a)
@@ -266,4 +266,12 @@ func (a *answer) verdict(issuer string) string {
 
 func (a *answer) String() string {
 	return fmt.Sprintf("%d from %.300s, location %q, challenge %q\n%.300s", a.status, a.at, a.header.Get("Location"), a.header.Get("WWW-Authenticate"), a.body)
+}
+
+func (s *shared) home() *url.URL {
+	u, err := url.Parse(s.issuer)
+	if err != nil {
+		return nil
+	}
+	return u
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,6 +81,7 @@ func (s *shared) cast() []storage.Client {
 	return []storage.Client{
 		web, other, asks, strict, jwt, robot, public("spa", "https://spa.test/cb"), public("cli", "http://127.0.0.1/cb"),
 		public("app", "test.app:/cb"), public("query", "https://query.test/cb?tenant=1", "https://query.test/a/b/cb"),
+		{ID: "holder", TokenEndpointAuthMethod: storage.AuthMethodSelfSigned, JWKSURI: "https://holder.test/jwks", Scope: "notes:read", GrantTypes: []string{"client_credentials"}},
 		{ID: api, Secret: secretOfAPI, Scope: "notes:read", GrantTypes: []string{"client_credentials"}},
 	}
 }
@@ -112,7 +114,8 @@ func newStage(t testing.TB, secure bool, configure ...func(*server.Config)) *sta
 		Issuer: s.issuer, Store: store, Login: handlers.PasswordLogin{Verify: verify}, Clients: s.cast(), DefaultAudience: api, DeviceGrant: true,
 		Scopes: []server.Scope{{Name: "profile"}, {Name: "email"}, {Name: "notes:read", Description: "Read your notes"}, {Name: "notes:write"}},
 		Keys:   server.Keys{Algorithms: []string{"RS256", "ES256"}}, Logger: log, Clock: func() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) },
-		Limits: server.Limits{Begun: -1, Grants: -1},
+		Limits: server.Limits{Begun: -1, Grants: -1}, Registration: server.Registration{Endpoint: server.RegistrationOpen, Documents: true, PerAddress: 1 << 20, InAll: 1 << 20},
+		MutualTLS: server.MutualTLS{Accept: true, Header: "Client-Cert"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}
 	for i := range config.Clients {
 		if secret := config.Clients[i].Secret; secret != "" {
