@@ -294,6 +294,7 @@ type gate struct {
 	reads  atomic.Bool // fail
 	writes atomic.Bool // fail
 	count  atomic.Int64
+	asked  atomic.Int64 // Gets
 }
 
 // whole is the gate with what its backend can do beyond that.
@@ -313,6 +314,7 @@ func (g *gate) Get(ctx context.Context, keys ...storage.Key) ([]storage.Record, 
 	if g.reads.Load() {
 		return nil, errTold
 	}
+	g.asked.Add(1)
 	return g.durable.Get(ctx, keys...)
 }
 

@@ -92,15 +92,20 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	return c, nil
 }
 
-// lookup returns a client with its hashes, for the engine.
+// lookup returns a client with its hashes, for the engine. It is one of the last five
+// seconds, or that which the unit of work has read.
 func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
+	return c.find(ctx, id, c.stored.Recent)
+}
+
+func (c *Clients) find(ctx context.Context, id string, read func(context.Context, string) (*storage.Client, error)) (*storage.Client, error) {
 	if client := c.configured[id]; client != nil {
 		if !client.ExpiresAt.IsZero() && !c.store.Now().Before(client.ExpiresAt) {
 			return nil, storage.ErrNotFound
 		}
 		return client.Clone(), nil
 	}
-	client, err := c.stored.Get(ctx, id)
+	client, err := read(ctx, id)
 	if err == nil && !client.FromDocument() || err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return client, err
 	}
@@ -212,7 +217,7 @@ func (c *Clients) bring(client *storage.Client) error {
 
 // Get returns a client. The error is storage.ErrNotFound, or the store's.
 func (c *Clients) Get(ctx context.Context, id string) (storage.Client, error) {
-	client, err := c.lookup(ctx, id)
+	client, err := c.find(ctx, id, c.stored.Get)
 	if err != nil {
 		return storage.Client{}, err
 	}

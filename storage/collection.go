@@ -42,10 +42,13 @@ func Collect[T any](s *Store, kind string, schema int, describe func(*T) Meta) *
 }
 
 // Ref names a record for Store.Load.
-type Ref struct{ kind, id string }
+type Ref struct {
+	kind, id string
+	recent   bool // not worth a round trip of its own
+}
 
 // Ref returns the reference of a record, for Store.Load.
-func (c *Collection[T]) Ref(id string) Ref { return Ref{c.kind, id} }
+func (c *Collection[T]) Ref(id string) Ref { return Ref{kind: c.kind, id: id} }
 
 // Load reads several records in one round trip into the unit of work in ctx, so
 // that the Gets that follow cost nothing. References with an empty ID are passed
@@ -56,12 +59,26 @@ func (s *Store) Load(ctx context.Context, refs ...Ref) error {
 		return nil
 	}
 	keys := make([]Key, 0, len(refs))
+	var recent []Key
+	needed := false
 	for _, r := range refs {
-		if r.id != "" {
-			keys = append(keys, s.key(r.kind, r.id))
+		if r.id == "" {
+			continue
+		}
+		k := s.key(r.kind, r.id)
+		keys = append(keys, k)
+		if r.recent {
+			recent = append(recent, k)
+			_, known := u.known(k)
+			needed = needed || !known
+		} else {
+			needed = true
 		}
 	}
-	return u.load(ctx, keys...)
+	if !needed {
+		return nil
+	}
+	return u.loadRecent(ctx, keys, recent...)
 }
 
 // Get returns the value stored under id, a fresh copy. The error is ErrNotFound,
@@ -114,7 +131,7 @@ func (c *Collection[T]) put(ctx context.Context, value *T, read bool) error {
 		u, key := c.store.unit(ctx), c.store.key(c.kind, meta.ID)
 		schema, plain := c.schema, encoded
 		if read {
-			e, err := u.entry(ctx, key)
+			e, err := u.held(ctx, key)
 			if err != nil {
 				return err
 			}
@@ -135,7 +152,7 @@ func (c *Collection[T]) put(ctx context.Context, value *T, read bool) error {
 func (c *Collection[T]) Delete(ctx context.Context, id string) error {
 	return c.store.Do(ctx, func(ctx context.Context) error {
 		u, key := c.store.unit(ctx), c.store.key(c.kind, id)
-		e, err := u.entry(ctx, key)
+		e, err := u.held(ctx, key)
 		if err != nil {
 			return err
 		}

@@ -80,6 +80,7 @@ type Store struct {
 	resealing  resealing
 	placeRead  Revision // of the Place that the Store was opened by
 	exhausted  atomic.Int64
+	recents    recents
 }
 
 // Open makes a Store over a Backend, creating its data keys on first use. The

@@ -17,6 +17,7 @@ const maxTries = 4
 type unit struct {
 	store   *Store
 	try     int
+	anew    bool // Recent is Get from now on
 	memo    map[any]any
 	entries map[Key]*entry
 	order   []Key // the order of first writes, so that batches are reproducible
@@ -26,8 +27,10 @@ type unit struct {
 
 type entry struct {
 	read     bool
+	recent   bool     // not read, but kept from a read shortly before
 	revision Revision // 0: absent or expired when read
 	schema   int
+	expiry   time.Time
 	plain    []byte // as read, opened
 
 	pending   *write // goes when the request succeeds
@@ -114,7 +117,9 @@ func (u *unit) finish(ctx context.Context, err error) (again bool, applied error
 			// A client that hung up must not save a stolen token from being revoked.
 			ctx = context.WithoutCancel(ctx)
 		}
-		switch applyErr := u.store.apply(ctx, ops); {
+		applyErr := u.store.apply(ctx, ops)
+		u.store.recents.forget(ops)
+		switch {
 		case errors.Is(applyErr, ErrConflict):
 			return true, nil
 		case errors.Is(applyErr, ErrLimit):
@@ -249,11 +254,12 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	now := u.store.Now()
 	for i, k := range missing {
 		e := u.at(k)
+		e.recent, e.revision, e.schema, e.plain = false, 0, 0, nil
 		if found[i].Revision != 0 && !found[i].Expired(now) {
 			if e.schema, e.plain, err = u.store.open(ctx, &found[i]); err != nil {
 				return err
 			}
-			e.revision = found[i].Revision
+			e.revision, e.expiry = found[i].Revision, found[i].Expiry
 		}
 		e.read = true
 	}

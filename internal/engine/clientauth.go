@@ -81,14 +81,10 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_id_missing",
 			"The request names no client: send client_id, or client credentials."))
 	}
-	client, err := e.client(ctx, by.ClientID)
-	if errors.Is(err, storage.ErrNotFound) {
-		client, err = nil, nil
-	}
+	client, err := e.claimed(ctx, &by)
 	if err != nil {
 		return nil, err
 	}
-	e.byCertificate(client, &by)
 	method := e.methods[by.Method]
 	if method == nil {
 		return nil, e.unauthenticated(ctx, by, refuse(codeInvalidClient, "client_method_unknown",
@@ -96,6 +92,15 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 	}
 	err = method.authenticate(ctx, client, by)
 	refusal := (*Error)(nil)
+	if errors.As(err, &refusal) && refusal.Code == codeInvalidClient && e.store.Reread(ctx) {
+		// The secret or the key may be newer than what is remembered of the client.
+		if client, err = e.client(ctx, by.ClientID); err == nil {
+			err = method.authenticate(ctx, client, by)
+		} else if errors.Is(err, storage.ErrNotFound) {
+			err = method.authenticate(ctx, nil, by)
+		}
+		refusal = nil
+	}
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == codeInvalidClient:
 		if refusal.Detail == "" {
@@ -117,6 +122,27 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 				": use that, or change its token_endpoint_auth_method.").setting("token_endpoint_auth_method"))
 	}
 	return client, nil
+}
+
+// claimed returns the client that a request says it is from, nil when there is none. One
+// that would be refused is not judged by what is remembered of it.
+func (e *Engine) claimed(ctx context.Context, by *Credentials) (*storage.Client, error) {
+	for {
+		client, err := e.client(ctx, by.ClientID)
+		if errors.Is(err, storage.ErrNotFound) {
+			client, err = nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		as := *by
+		e.byCertificate(client, &as)
+		refused := client != nil && (client.Disabled || client.TokenEndpointAuthMethod != "" && client.TokenEndpointAuthMethod != as.Method)
+		if !refused || !e.store.Reread(ctx) {
+			*by = as
+			return client, nil
+		}
+	}
 }
 
 const unauthenticatedText = "Client authentication failed: the client is unknown, its credentials are missing or wrong, or it may not authenticate in this way."
