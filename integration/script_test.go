@@ -22,6 +22,7 @@ import (
 //
 //	server [issuer=URL] [algs=ES256,..] [refresh=POLICY] [code=60s] [access=1h]
 //	       [idle=720h] [absolute=2160h] [interaction=1h] [session=336h] [logins=10] [devices=on] [signup=on]
+//	       [accounts=3] [remember=on] [steps=terms,..]
 //	       [registration=open|token]
 //	       [resources=URL,URL:jwt,..]  with these, which every client may have tokens for
 //	                           start a provider with the cast of world_test.go
@@ -230,6 +231,16 @@ func (s *scene) startServer(args []string) error {
 			}
 			if login, ok := c.Login.(handlers.PasswordLogin); ok && settings.Get("signup") == "on" {
 				c.Login = newcomers{login}
+			}
+			if login, ok := c.Login.(handlers.PasswordLogin); ok && settings.Get("remember") == "on" {
+				login.AskRemember = true
+				c.Login = login
+			}
+			if settings.Has("accounts") {
+				c.Accounts = int(settings.Get("accounts")[0] - '0')
+			}
+			for _, name := range strings.FieldsFunc(settings.Get("steps"), func(r rune) bool { return r == ',' }) {
+				c.Steps = append(c.Steps, oneStep(name))
 			}
 			listResources(c, settings.Get("resources"))
 			c.Registration.Endpoint = server.RegistrationAccess(settings.Get("registration"))
