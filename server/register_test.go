@@ -64,7 +64,16 @@ func said(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 // TestOneUseTokenIsUsedOnce: of many who hold it one registers.
 func TestOneUseTokenIsUsedOnce(t *testing.T) {
 	for _, uses := range []int{1, 5} {
-		r := newRegistrant(t, func(c *server.Config) { c.Registration.Endpoint = server.RegistrationByToken })
+		var arrived sync.WaitGroup // all have shown the token before any of them is stored
+		arrived.Add(64)
+		r := newRegistrant(t, func(c *server.Config) {
+			c.Registration.Endpoint = server.RegistrationByToken
+			c.Registration.Policy = func(context.Context, *server.NewClient) error {
+				arrived.Done()
+				arrived.Wait()
+				return nil
+			}
+		})
 		_, token, err := r.Clients().IssueInitialToken(t.Context(), storage.InitialToken{Uses: uses})
 		if err != nil {
 			t.Fatal(err)
