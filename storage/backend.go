@@ -297,6 +297,28 @@ type ClockWitness interface {
 	LastCommit(ctx context.Context) (time.Time, error)
 }
 
+// Timekeeper is implemented by a Backend whose database has a clock of its own, which all
+// who share the database go by: so what one replica says expires at noon, expires at noon
+// for each, whatever the clocks of their machines say.
+type Timekeeper interface {
+	// Clock returns the time by that clock, as measured by round trips that were made
+	// anyway. It makes none itself.
+	Clock() ClockReading
+}
+
+// ClockReading is what a Timekeeper knows of the time.
+type ClockReading struct {
+	// Now is the time. It does not run backwards when the clock is set back.
+	Now time.Time
+
+	// Least is never ahead of the time, even while the clock is: what is deleted by it
+	// had expired.
+	Least time.Time
+
+	// Within is how far Now may be off.
+	Within time.Duration
+}
+
 // SecretKeeper is implemented by a Backend that can keep the secret which wraps
 // its data keys beside the database, for hosts that configure none.
 type SecretKeeper interface {

@@ -3,11 +3,25 @@ package storage
 import "time"
 
 // systemClock returns the clocks of a Store that was given none: the one that
-// judges, and the one that the sweep goes by.
-func systemClock() (now, sweep func() time.Time) {
+// judges, and the one that the sweep goes by. They are those of the database if it has
+// one, else of this machine. The backend is asked each time: it may move.
+func systemClock(b Backend) (now, sweep func() time.Time) {
 	start := time.Now() // with its monotonic reading, which Since uses and Round takes off
 	elapsed := func() time.Duration { return time.Since(start) }
-	return steady(start.Round(0), time.Now, elapsed), measured(start.Round(0), elapsed)
+	own, ownSweep := steady(start.Round(0), time.Now, elapsed), measured(start.Round(0), elapsed)
+	now = func() time.Time {
+		if t, ok := As[Timekeeper](b); ok {
+			return t.Clock().Now.UTC()
+		}
+		return own()
+	}
+	sweep = func() time.Time {
+		if t, ok := As[Timekeeper](b); ok {
+			return t.Clock().Least.UTC()
+		}
+		return ownSweep()
+	}
+	return now, sweep
 }
 
 // steady returns a clock that never runs behind the wall clock read at its start

@@ -27,7 +27,7 @@ func TestSteadyClock(t *testing.T) {
 }
 
 func TestSystemClockIsTheTime(t *testing.T) {
-	now, _ := systemClock()
+	now, _ := systemClock(&bare{})
 	before := time.Now()
 	got := now()
 	if got.Before(before.Round(0)) || got.After(time.Now().Add(time.Second)) || got.Location() != time.UTC {
@@ -62,3 +62,35 @@ func TestSweepDoesNotFollowAClockThatRanAhead(t *testing.T) {
 		t.Errorf("swept what had expired at %v, want %v", backend.by, want)
 	}
 }
+
+// clocked is a database with a clock of its own.
+type clocked struct {
+	Backend
+	reading ClockReading
+}
+
+func (c *clocked) Clock() ClockReading { return c.reading }
+
+// behind stands before another backend, which may change.
+type behind struct{ Backend }
+
+func (b *behind) Unwrap() Backend { return b.Backend }
+
+func TestTheClockOfTheDatabaseCounts(t *testing.T) {
+	b := &clocked{reading: ClockReading{Now: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), Least: time.Date(2039, 1, 1, 0, 0, 0, 0, time.UTC)}}
+	front := &behind{Backend: b}
+	now, sweep := systemClock(front)
+	if !now().Equal(b.reading.Now) || !sweep().Equal(b.reading.Least) {
+		t.Errorf("it says %v, and the sweep goes by %v", now(), sweep())
+	}
+	front.Backend = &bare{} // moved to a file
+	if off := time.Since(now()).Abs(); off > time.Minute {
+		t.Errorf("after a move to a file it is off by %v", off)
+	}
+	if off := time.Since(sweep()).Abs(); off > time.Minute {
+		t.Errorf("after a move to a file the sweep is off by %v", off)
+	}
+}
+
+// bare is a database without a clock: its methods are not called.
+type bare struct{ Backend }

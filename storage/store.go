@@ -56,7 +56,8 @@ type Options struct {
 	// KeyWrapper or, with none, to Secrets.
 	FormerKeyWrapper KeyWrapper
 
-	// Clock replaces the system's clock, for tests. nil: the system's.
+	// Clock replaces the clock, for tests. nil: that of the Backend if it is a Timekeeper,
+	// else the system's.
 	Clock func() time.Time
 
 	// AcceptClock opens the store though the clock is behind its last commit.
@@ -93,7 +94,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 	}
 	s := &Store{backend: b, namespace: o.Namespace, clock: o.Clock, sweepClock: o.Clock, log: o.Logger}
 	if s.clock == nil {
-		s.clock, s.sweepClock = systemClock()
+		s.clock, s.sweepClock = systemClock(b)
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -25,6 +25,9 @@ const (
 
 	oldestServer = 14_00_00
 
+	// clockWarning is how far the clock of this machine may be off before it is told.
+	clockWarning = 5 * time.Second
+
 	defaultAcquireTimeout = 5 * time.Second
 
 	// grace is what the network may take on top of the statement timeout, and unlimited
@@ -152,11 +155,13 @@ func (b *Backend) start(ctx context.Context) error {
 		readOnly string
 		fsync    string
 		timeout  int64 // milliseconds
+		us       int64
 	)
+	sent := time.Now()
 	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
 		current_setting('transaction_read_only'), current_setting('fsync'),
-		(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout')`,
-	).Scan(&version, &standby, &readOnly, &fsync, &timeout)
+		(SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'), `+microseconds,
+	).Scan(&version, &standby, &readOnly, &fsync, &timeout, &us)
 	switch {
 	case err != nil:
 		return b.openError(ctx, err)
@@ -164,6 +169,11 @@ func (b *Backend) start(ctx context.Context) error {
 		return fmt.Errorf("postgres: %s runs PostgreSQL %d, which is too old: %d or later is needed", b.place, version/1_00_00, oldestServer/1_00_00)
 	case standby || readOnly == "on":
 		return b.readOnlyError()
+	}
+	received := time.Now()
+	b.clock.note(sent, received, us)
+	if off := received.Sub(time.UnixMicro(us)); off < -clockWarning || off > clockWarning+received.Sub(sent) {
+		b.log.Warn("the clock of this machine is not that of the database, which counts; its own log and other programs are off", "database", b.place, "ahead", off.Round(time.Second).String())
 	}
 	if fsync == "off" {
 		b.log.Warn("the PostgreSQL server does not sync (fsync = off): a crash of its machine loses what was acknowledged", "database", b.place)

@@ -26,11 +26,11 @@ func statementsIn(schema string) statements {
 		apply: inSchema(schema, `SELECT {{schema}}.apply_1($1::bigint, $2::bigint[], $3::boolean[], $4::smallint[],
 			$5::bytea[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bigint[], $10::bytea[], $11::integer[], $12::bytea[],
 			$13::bigint[], $14::bigint[])`),
-		get: inSchema(schema, `SELECT `+columns+`, k.place
+		get: inSchema(schema, `SELECT `+columns+`, k.place, `+microseconds+`
 			FROM unnest($1::bytea[], $2::bytea[], $3::bytea[]) WITH ORDINALITY AS k(namespace, kind, id, place)
 			CROSS JOIN LATERAL (SELECT * FROM {{schema}}.records r
 				WHERE r.namespace = k.namespace AND r.kind = k.kind AND r.id = k.id OFFSET 0) r`),
-		sweep: inSchema(schema, `SELECT {{schema}}.sweep_1($1::bigint, $2::integer)`),
+		sweep: inSchema(schema, `SELECT {{schema}}.sweep_1($1::bigint, $2::integer), `+microseconds),
 		clock: inSchema(schema, `SELECT c.at FROM {{schema}}.clock c`),
 		count: inSchema(schema, `SELECT r.namespace, r.kind,
 			count(*) FILTER (WHERE r.expiry IS NULL OR r.expiry > $1::bigint),
@@ -58,11 +58,16 @@ func (b *Backend) Get(ctx context.Context, keys ...storage.Key) ([]storage.Recor
 		namespaces[i], kinds[i], ids[i] = []byte(k.Namespace), []byte(k.Kind), []byte(k.ID)
 	}
 	var found []storage.Record
+	var sent time.Time
 	err = b.read(ctx, b.sql.get, []any{namespaces, kinds, ids}, func() {
-		found = make([]storage.Record, len(keys))
+		found, sent = make([]storage.Record, len(keys)), time.Now()
 	}, func(rows pgx.Rows) error {
-		var place int64
-		r, err := scanRecord(rows, &place)
+		var place, us int64
+		r, err := scanRecord(rows, &place, &us)
+		if err == nil && !sent.IsZero() {
+			b.clock.note(sent, time.Now(), us)
+			sent = time.Time{} // the first row tells most
+		}
 		if err == nil && place >= 1 && place <= int64(len(keys)) {
 			r.Key = keys[place-1]
 			found[place-1] = r

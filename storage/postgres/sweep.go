@@ -34,8 +34,16 @@ func (b *Backend) Sweep(ctx context.Context, now time.Time, budget time.Duration
 
 // sweepOnce is one transaction. To repeat it after a lost answer does no harm.
 func (b *Backend) sweepOnce(ctx context.Context, now time.Time) (n int, err error) {
-	err = b.read(ctx, b.sql.sweep, []any{now.UnixMilli(), int32(sweepBatch)}, func() { n = 0 },
-		func(rows pgx.Rows) error { return rows.Scan(&n) })
+	var sent time.Time
+	err = b.read(ctx, b.sql.sweep, []any{now.UnixMilli(), int32(sweepBatch)}, func() { n, sent = 0, time.Now() },
+		func(rows pgx.Rows) error {
+			var us int64
+			err := rows.Scan(&n, &us)
+			if err == nil {
+				b.clock.note(sent, time.Now(), us)
+			}
+			return err
+		})
 	if err != nil {
 		return 0, err
 	}
