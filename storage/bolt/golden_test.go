@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/doorward/doorward/storage"
 	"github.com/doorward/doorward/storage/bolt"
@@ -85,5 +86,41 @@ func TestGoldenDatabase(t *testing.T) {
 	}
 	if n, err := s.Check(t.Context()); err != nil || n != 4 {
 		t.Errorf("the seals of %d records: %v", n, err)
+	}
+	replaceDataKey(t, b)
+}
+
+// replaceDataKey seals everything of a database anew and drops the key that it was made
+// with.
+func replaceDataKey(t *testing.T, b *bolt.Backend) {
+	t.Helper()
+	offset := time.Duration(0)
+	s, err := storage.Open(t.Context(), b, storage.Options{Namespace: "n", Clock: func() time.Time { return time.Now().Add(offset) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RotateDataKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Check(t.Context()); err != nil || n != 4 {
+		t.Errorf("with two data keys the seals of %d records: %v", n, err)
+	}
+	for range 100 {
+		next, err := s.MaintainDataKeys(t.Context(), 10_000*time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offset += next
+	}
+	if k, err := s.DataKeys(t.Context()); err != nil || k.Current != 2 || k.Older != 0 {
+		t.Errorf("the data keys are %+v, %v", k, err)
+	}
+	if n, err := s.Check(t.Context()); err != nil || n != 4 {
+		t.Errorf("with the new data key the seals of %d records: %v", n, err)
+	}
+	for _, text := range []string{"dear", "old", "days", "new"} {
+		if got, err := letters(s).Get(t.Context(), text); err != nil || got.Text != text {
+			t.Errorf("%s, sealed anew: %v, %v", text, got, err)
+		}
 	}
 }
