@@ -128,8 +128,12 @@ func (s *Store) checkClock(ctx context.Context, accept bool) error {
 		s.log.WarnContext(ctx, "the clock is behind the last commit and was accepted", "behind", behind.String(), "last_commit", last)
 		return nil
 	}
-	return fmt.Errorf("storage: the clock says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it until it has caught up",
-		s.Now().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
+	whose := "the clock"
+	if _, ok := As[Timekeeper](s.backend); ok {
+		whose = "the clock of the database"
+	}
+	return fmt.Errorf("storage: %s says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it until it has caught up",
+		whose, s.Now().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
 }
 
 // Now is the time by which everything in the store is judged.
