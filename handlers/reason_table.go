@@ -227,7 +227,7 @@ var reasons = []reason{
 	{"registration_forbidden", "access_denied", "The operator has disabled the client.", "Ask the operator."},
 	{"registration_refused", "invalid_client_metadata", "The policy of this server does not take the client.", "The error_description says why."},
 	{"registration_policy_failed", "server_error", "The hook Registration.Policy failed.", "The log has its error."},
-	{"registration_limit", "temporarily_unavailable", "Too many clients were registered within an hour, from one address or in all.", "Try again after the time in Retry-After. The operator may raise Registration.PerAddress and Registration.InAll."},
+	{"registration_limit", "temporarily_unavailable", "Too many clients were registered within an hour, from one address or in all, or one client changed itself too often.", "Try again after the time in Retry-After. The operator may raise Registration.PerAddress and Registration.InAll."},
 	{"registration_content_type", "invalid_request", "The body of a registration is not JSON.", "Send Content-Type: application/json."},
 	{"registration_too_large", "invalid_client_metadata", "A client says more than 16 KiB of itself.", "Put keys behind a jwks_uri, and leave out what is not needed."},
 	{"token_missing", "invalid_token", "The request has no access token.", "Send Authorization: Bearer with the access token."},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -429,5 +430,47 @@ func TestRemovedDocument(t *testing.T) {
 	answer, err := w.post("token", id, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {before.text("refresh_token")}})
 	if err != nil || answer.status == http.StatusOK {
 		t.Errorf("a refresh token of before: %v %s", err, answer)
+	}
+}
+
+// TestEnteredAfterItsDocument: a client that is entered under the URL of a document comes
+// before it, though the document was used.
+func TestEnteredAfterItsDocument(t *testing.T) {
+	for _, configured := range []bool{false, true} {
+		p := newPublisher(t)
+		var config server.Config
+		w := start(t, plan{configure: func(c *server.Config) {
+			p.takesDocuments(c)
+			config = *c
+		}})
+		id := p.id("/client.json")
+		p.publish(p.document(id))
+		w.knows(id, "https://app.test/cb")
+		code, verifier, err := w.code(w.person(), id, "alice", url.Values{"scope": {"openid"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := w.exchange(id, code, verifier, nil)
+		if err != nil || tokens.status != http.StatusOK {
+			t.Fatalf("%v %s", err, tokens)
+		}
+		entered := storage.Client{ID: id, Name: "Entered", TokenEndpointAuthMethod: storage.AuthMethodNone, RedirectURIs: []string{"https://app.test/cb"}, Scope: "openid"}
+		if configured {
+			config.Clients = append(slices.Clone(config.Clients), entered)
+			if w.server, err = server.New(t.Context(), config); err == nil {
+				w.handler = w.server.Handler()
+			}
+		} else {
+			_, _, err = w.server.Clients().Create(t.Context(), entered)
+		}
+		if err != nil {
+			t.Fatalf("configured %t: %v", configured, err)
+		}
+		if c, err := w.server.Clients().Get(t.Context(), id); err != nil || c.Name != "Entered" || c.Registered != nil {
+			t.Errorf("configured %t: %+v, %v", configured, c, err)
+		}
+		if !configured && w.userinfo(t, tokens) {
+			t.Error("a client that was made inherits the tokens of its document")
+		}
 	}
 }

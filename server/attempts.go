@@ -11,6 +11,7 @@ const (
 	// behind one address.
 	attemptsFactor = 50
 	maxAttempts    = 20_000 // names that are kept
+	maxChanges     = 60     // of itself that one client may make in an hour
 )
 
 // attempts counts what is tried in an hour, by name, in the memory of this process.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -43,6 +44,7 @@ type Clients struct {
 	longest       time.Duration // that anything which was granted lives
 	base          string        // URL under which the endpoints stand
 	attempts      *attempts
+	changes       *attempts // by client
 	documents     *documents
 	statementKeys *outbound.Cache[[]byte]
 
@@ -56,7 +58,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	c := &Clients{
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
 		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
-		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: r.Lifetimes.RefreshAbsolute + r.longestSigned(), base: r.site.base(), attempts: &attempts{},
+		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: max(r.Lifetimes.RefreshAbsolute+r.longestSigned(), r.Lifetimes.Consent), base: r.site.base(), attempts: &attempts{}, changes: &attempts{},
 		statementKeys: outbound.NewCache(fetch, outbound.CacheOptions{
 			Size: 100, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
 			Failure: 10 * time.Second, Again: time.Minute, Now: store.Now,
@@ -72,7 +74,9 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 		secrets.Expect(client)
 		c.configured[client.ID] = client
 		c.order = append(c.order, client.ID)
-		switch _, err := c.stored.Get(ctx, client.ID); {
+		switch was, err := c.stored.Get(ctx, client.ID); {
+		case err == nil && was.FromDocument(): // the host's word comes before the document's
+			client.Incarnation = cmp.Or(client.Incarnation, was.Incarnation)
 		case err == nil:
 			found.add(index("Clients", i), "the ID "+quoted(client.ID)+", which a client of the store has as well",
 				"remove that one (Clients().Delete with this entry left out), or give this one another ID")
@@ -150,7 +154,8 @@ func (c *Clients) Create(ctx context.Context, client storage.Client) (storage.Cl
 	made.Incarnation = base64.RawURLEncoding.EncodeToString(opaque.Random(12))
 	made.CreatedAt = now
 	err := c.store.Do(ctx, func(ctx context.Context) error {
-		switch _, err := c.stored.Get(ctx, made.ID); {
+		switch was, err := c.stored.Get(ctx, made.ID); {
+		case err == nil && was.FromDocument(): // what was granted to that one ends with it
 		case err == nil:
 			return fmt.Errorf("%w: %q; choose another, or Update that one", ErrExists, made.ID)
 		case !errors.Is(err, storage.ErrNotFound):
@@ -267,7 +272,8 @@ func (c *Clients) List(ctx context.Context, page storage.Page) (clients []storag
 // creation and its incarnation, so that its tokens stay valid. A Secret that is set
 // takes the place of all others; a client made public, or made one that signs, loses
 // its secrets; one made confidential, or made one that signs with its secret, without a
-// Secret gets one from RotateSecret. The error is
+// Secret gets one from RotateSecret. A client that nobody entered does not expire while it
+// is Disabled. The error is
 // ErrInvalid with all problems, ErrConfigured, storage.ErrNotFound, or the store's.
 func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Client, error) {
 	if err := c.changeable(client.ID); err != nil {
@@ -301,6 +307,13 @@ func (c *Clients) Update(ctx context.Context, client storage.Client) (storage.Cl
 			changed.Secrets = usable(changed, was.Secrets)
 		}
 		changed.Incarnation, changed.CreatedAt, changed.Registered = was.Incarnation, was.CreatedAt, was.Registered
+		switch {
+		case was.Registered == nil:
+		case changed.Disabled:
+			changed.ExpiresAt = time.Time{} // or it would come back by itself
+		case was.Disabled && changed.ExpiresAt.IsZero():
+			changed.ExpiresAt = c.store.Now().Add(c.registration.Idle)
+		}
 		return c.stored.Put(ctx, changed)
 	})
 	if err != nil {

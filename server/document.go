@@ -236,6 +236,9 @@ func (d *documents) keep(ctx context.Context, client *storage.Client) error {
 		kept.CreatedAt = now
 	}
 	kept.ExpiresAt = end
+	if was != nil && was.ExpiresAt.After(end) {
+		kept.ExpiresAt = was.ExpiresAt // an incarnation lasts as long as what an earlier one has left
+	}
 	return c.stored.Put(ctx, kept)
 }
 
@@ -271,7 +274,7 @@ func documentURL(id string) (host, wrong string) {
 	if err != nil || outbound.CheckURL(id) != nil {
 		return "", "it must be https, with a host, and without user, password and fragment"
 	}
-	path := u.EscapedPath()
+	path, host := u.EscapedPath(), strings.ToLower(u.Hostname())
 	dots := func(segment string) bool {
 		plain := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
 		return plain == "." || plain == ".."
@@ -281,12 +284,16 @@ func documentURL(id string) (host, wrong string) {
 		return "", fmt.Sprintf("it has more than %d characters", maxClientID)
 	case !visible(id):
 		return "", "it has other characters than visible ASCII"
+	case !visible(host): // pages would show the letters that were encoded, which may look like others
+		return "", "its host has letters other than ASCII: write it as xn--"
+	case strings.HasSuffix(host, "."):
+		return "", "its host ends in a dot"
 	case path == "":
 		return "", "it has no path"
 	case slices.ContainsFunc(strings.Split(path, "/"), dots):
 		return "", "its path has a segment of dots"
 	}
-	return strings.ToLower(u.Hostname()), ""
+	return host, ""
 }
 
 func documentProblems(found *problems) error {

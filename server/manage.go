@@ -5,7 +5,9 @@ import (
 	"crypto/hmac"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/storage"
@@ -55,6 +57,28 @@ func (r registrations) Replace(ctx context.Context, id string, token storage.Sec
 	if err != nil {
 		return nil, err
 	}
+	if n := r.changes.note(id, r.store.Now()); n > maxChanges {
+		return nil, r.changedTooOften(n)
+	}
+	for range maxReplaces {
+		if told, err := r.replace(ctx, was, token, body); !errors.Is(err, errMeanwhile) {
+			return told, err
+		}
+		if was, err = r.owned(ctx, id, token); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", storage.ErrUnavailable, errMeanwhile)
+}
+
+// maxReplaces is how often a change is tried that others are faster than.
+const maxReplaces = 3
+
+var errMeanwhile = errors.New("server: the client was changed meanwhile")
+
+// replace changes the client that was read. What the host changes while a policy is asked or
+// a document is fetched must not be undone: then it is errMeanwhile.
+func (r registrations) replace(ctx context.Context, was *storage.Client, token storage.Secret, body []byte) (map[string]any, error) {
 	if err := r.judgeChange(was, body); err != nil {
 		return nil, err
 	}
@@ -66,9 +90,12 @@ func (r registrations) Replace(ctx context.Context, id string, token storage.Sec
 	var changed *storage.Client
 	err = r.store.Do(ctx, func(ctx context.Context) error {
 		told = ""
-		now, err := r.owned(ctx, id, token)
+		now, err := r.owned(ctx, was.ID, token)
 		if err != nil {
 			return err
+		}
+		if !alike(now, was) {
+			return errMeanwhile
 		}
 		changed = a.Client.Clone()
 		changed.Incarnation, changed.CreatedAt, changed.ExpiresAt, changed.Disabled = now.Incarnation, now.CreatedAt, now.ExpiresAt, now.Disabled
@@ -86,8 +113,17 @@ func (r registrations) Replace(ctx context.Context, id string, token storage.Sec
 	if err != nil {
 		return nil, err
 	}
-	r.log.InfoContext(ctx, "client changed itself", "client_id", id)
+	r.log.InfoContext(ctx, "client changed itself", "client_id", was.ID)
 	return r.managed(changed, told, token, a)
+}
+
+// changedTooOften asks to wait: each change is a commit, and may be a fetch. RFC 6585 §4
+func (r registrations) changedTooOften(n int) *engine.Error {
+	return &engine.Error{
+		Code: "temporarily_unavailable", Reason: "registration_limit", Status: http.StatusTooManyRequests, RetryAfter: time.Hour,
+		Description: "The client changed itself too often within this hour. Try again after the time in Retry-After.",
+		Detail:      fmt.Sprintf("%d changes in an hour", n),
+	}
 }
 
 // judgeChange wants the request to be about this client, and to hold nothing that only the

@@ -42,7 +42,9 @@ func (r *resolvedConfig) resolveMCP(found *problems) {
 	}
 	r.Registration.Documents = true
 	if r.Registration.DefaultScopes == nil {
-		r.Registration.DefaultScopes = r.apiScopes()
+		r.Registration.DefaultScopes = slices.DeleteFunc(r.apiScopes(), func(s string) bool {
+			return r.Registration.Scopes != nil && !slices.Contains(r.Registration.Scopes, s)
+		})
 	}
 }
 

@@ -81,3 +81,13 @@ func TestMCPProblems(t *testing.T) {
 		t.Errorf("the problems are %q: %v", got, err)
 	}
 }
+
+// TestMCPOfFewScopes: who bounds what such clients may have need not say it twice.
+func TestMCPOfFewScopes(t *testing.T) {
+	c := valid(t)
+	c.MCP = []string{"https://id.example.com/mcp"}
+	c.Registration.Scopes = []string{"openid", "notes:read"}
+	if _, err := server.New(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+}

@@ -114,6 +114,9 @@ func (r registrations) apply(ctx context.Context, body []byte, by *storage.Initi
 		if client, err = replaced(was, client); err != nil {
 			return nil, err
 		}
+		if slices.ContainsFunc(client.RedirectURIs, func(uri string) bool { return !slices.Contains(was.RedirectURIs, uri) }) {
+			client.FirstParty = false // it was not trusted with that address; the policy may say so again
+		}
 	}
 	client.Registered = registered
 	a.NewClient = NewClient{Client: client, Metadata: members, Origin: registered.Origin, InitialToken: registered.By, Statement: registered.Statement, Update: was != nil}

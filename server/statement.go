@@ -26,7 +26,7 @@ var claimsOfStatement = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"
 func (r registrations) overlay(ctx context.Context, members map[string]json.RawMessage, kept *storage.Registered) (string, error) {
 	var statement string
 	raw := members["software_statement"]
-	if len(raw) > 0 && (json.Unmarshal(raw, &statement) != nil || statement == "" || len(statement) > maxStatement) {
+	if len(raw) > 0 && string(raw) != "null" && (json.Unmarshal(raw, &statement) != nil || statement == "" || len(statement) > maxStatement) {
 		return "", badStatement("it is no text of a signed JWT", nil)
 	}
 	if statement == "" {
