@@ -200,6 +200,31 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// TestBehindMany has more messages for a recipient that does not answer than are looked at
+// before a rest: those behind them are told all the same.
+func TestBehindMany(t *testing.T) {
+	s, _ := open(t)
+	ctx, end := context.WithCancel(t.Context())
+	var fast atomic.Int64
+	o := box(s, func(ctx context.Context, m *Message) error {
+		if m.To == "fast" {
+			fast.Add(1)
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	for range maxLook*pageSize + 50 {
+		put(t, o, "slow")
+	}
+	put(t, o, "fast")
+	var all sync.WaitGroup
+	all.Go(func() { o.Run(ctx) })
+	eventually(t, "the fast one was told", func() bool { return fast.Load() == 1 })
+	end()
+	all.Wait()
+}
+
 // TestUnit shows that a message belongs to the unit of work that it is put in.
 func TestUnit(t *testing.T) {
 	s, _ := open(t)

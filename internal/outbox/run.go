@@ -48,6 +48,7 @@ type round struct {
 	*Outbox
 	slots chan struct{}
 	all   sync.WaitGroup
+	after string // where the next look goes on, so that what stands behind many is seen too
 }
 
 func (o *Outbox) round() *round { return &round{Outbox: o, slots: make(chan struct{}, workers)} }
@@ -91,7 +92,8 @@ func (o *Outbox) Flush(ctx context.Context) error {
 // look begins a try of everything that is due, as far as recipients are not busy, and
 // returns how many it began and how long nothing else is due.
 func (r *round) look(ctx context.Context) (begun int, rest time.Duration, err error) {
-	page := storage.Page{Limit: pageSize}
+	page := storage.Page{Limit: pageSize, After: r.after}
+	r.after = ""
 	for range maxLook {
 		found, next, err := r.records.List(ctx, "", "", page)
 		if err != nil {
@@ -110,9 +112,10 @@ func (r *round) look(ctx context.Context) (begun int, rest time.Duration, err er
 			}
 		}
 		if page.After = next; next == "" {
-			break
+			return begun, lookEvery, nil
 		}
 	}
+	r.after = page.After
 	return begun, lookEvery, nil
 }
 
