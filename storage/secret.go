@@ -11,6 +11,7 @@ import (
 // chance does not write it.
 var samples = []string{
 	"change", "secret", "sample", "example", "password", "passphrase", "doorward", "default", "openssl", "testing",
+	"c29tzxnhbh", // somesalt, in the examples of hashes
 	"abcdefgh", "qwertyui", "01234567", "12345678", "deadbeef", "insecure",
 }
 

@@ -54,6 +54,8 @@ func readClient(r *reader, at string, node *yaml.Node, beside func(string) strin
 		body, err := readBounded(beside(e.SecretFile))
 		if err != nil {
 			add("client_secret_file", "", err.Error()+"; write the path of a file that can be read")
+		} else if advice := openToOthers(beside(e.SecretFile)); advice != "" {
+			add("client_secret_file", foundOpen, advice)
 		}
 		client.Secret = storage.Secret(strings.TrimRight(string(body), "\r\n"))
 	}

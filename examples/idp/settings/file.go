@@ -325,6 +325,10 @@ func (s *Settings) takeUser(r *reader, at string, node *yaml.Node, beside func(s
 			r.found.addError(r.at.line(at+".password_file"), at+".password_file", err, "write the path of a file that can be read")
 			return
 		}
+		if advice := openToOthers(beside(e.PasswordFile)); advice != "" {
+			r.add(r.at.line(at+".password_file"), at+".password_file", foundOpen, advice)
+			return
+		}
 		d.Password = storage.Secret(strings.TrimRight(string(body), "\r\n"))
 	}
 	for _, err := range flatten(d.Check()) {

@@ -47,6 +47,10 @@ func (s *Settings) takeStore(p storePlace, found *Problems) {
 			found.addError(s.at.line(p.dsnFileName), p.dsnFileName, err, "write the path of a file that can be read")
 		case s.Postgres == "":
 			found.add(s.at.line(p.dsnFileName), p.dsnFileName, "an empty file", "put a DSN there, as in postgres://doorward@db.internal/product?sslmode=verify-full")
+		default:
+			if advice := openToOthers(p.dsnFile); advice != "" {
+				found.add(s.at.line(p.dsnFileName), p.dsnFileName, foundOpen, advice)
+			}
 		}
 	}
 	if len(p.secretFiles) > 0 {
@@ -62,7 +66,7 @@ func (s *Settings) takeStore(p storePlace, found *Problems) {
 // looks like one is tried too.
 func (s *Settings) secret(field, path string, found *Problems) {
 	if advice := openToOthers(path); advice != "" {
-		found.add(s.at.line(field), field, "a file that other users can read", advice)
+		found.add(s.at.line(field), field, foundOpen, advice)
 		return
 	}
 	body, err := readBounded(path)
@@ -82,6 +86,8 @@ func (s *Settings) secret(field, path string, found *Problems) {
 	}
 }
 
+const foundOpen = "a file that other users can read"
+
 // openToOthers says how to keep a file from other users, when they can read it. Its group
 // may, as where secrets are mounted into a container.
 func openToOthers(path string) (advice string) {
@@ -90,7 +96,7 @@ func openToOthers(path string) (advice string) {
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&others == 0 {
 		return ""
 	}
-	return fmt.Sprintf("run chmod 640 %q, or 600 (its mode is %04o), and make another secret if somebody may have read it", path, info.Mode().Perm())
+	return fmt.Sprintf("run chmod 640 %q, or 600 (its mode is %04o), and change what is in it if somebody may have read it", path, info.Mode().Perm())
 }
 
 // checkStore completes what was said about the store.
