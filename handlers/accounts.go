@@ -34,31 +34,55 @@ func (h *Handlers) several() bool { return h.source == nil && h.config.Accounts 
 
 // accounts returns who is signed in in this browser, whoever was there last first. No
 // person is there twice.
-func (h *Handlers) accounts(ctx context.Context, r *http.Request) (list []present, err error) {
+func (h *Handlers) accounts(ctx context.Context, r *http.Request) ([]present, error) {
+	all, _, err := h.sessionsHere(ctx, r)
+	return onceEach(all), err
+}
+
+// onceEach leaves the first session of each person.
+func onceEach(all []present) (list []present) {
+	for _, p := range all {
+		if !slices.ContainsFunc(list, func(q present) bool { return q.ID == p.ID }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// sessionsHere returns every session of this browser in the order of accounts, and the
+// cookies of accounts that are of no session any more. A person has two where two tabs
+// signed them in at the same time.
+func (h *Handlers) sessionsHere(ctx context.Context, r *http.Request) (list []present, stale []string, err error) {
 	if h.source != nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	here := h.cookies.read(r, sessionCookie)
-	tokens := []string{here}
+	names, tokens := []string{sessionCookie}, []string{here}
 	if h.several() {
 		for _, c := range r.Cookies() {
 			if name, ok := strings.CutPrefix(c.Name, h.cookies.prefix); ok && strings.HasPrefix(name, accountPrefix) && len(tokens) < mostAccounts {
-				tokens = append(tokens, c.Value)
+				names, tokens = append(names, name), append(tokens, c.Value)
 			}
 		}
 	}
-	known := map[string]bool{}
-	for _, token := range tokens {
+	alive := map[string]bool{}
+	for i, token := range tokens {
 		key, ok := opaque.TokenKey(browserPrefix, token)
-		if !ok || known[key] {
+		lives, known := alive[key]
+		if lives {
 			continue
 		}
-		known[key] = true
-		p, err := h.session(ctx, key)
-		if err != nil {
-			return nil, err
+		p := present{}
+		if ok && !known {
+			if p, err = h.session(ctx, key); err != nil {
+				return nil, nil, err
+			}
+			alive[key] = !p.nobody()
 		}
-		if p.nobody() || slices.ContainsFunc(list, func(q present) bool { return q.ID == p.ID }) {
+		if p.nobody() {
+			if names[i] != sessionCookie {
+				stale = append(stale, names[i])
+			}
 			continue
 		}
 		p.token, p.here = token, token == here
@@ -70,7 +94,7 @@ func (h *Handlers) accounts(ctx context.Context, r *http.Request) (list []presen
 		}
 		return b.AuthTime.Compare(a.AuthTime)
 	})
-	return list, nil
+	return list, stale, nil
 }
 
 func btoi(b bool) int {
@@ -230,8 +254,14 @@ func (h *Handlers) chosen(r *http.Request, in *Interaction, p present) (outcome,
 }
 
 // keep adds to the sign-in of a person what the browser needs to go on knowing the others,
-// in the unit of work of ctx. The one that was seen least recently makes room.
-func (h *Handlers) keep(ctx context.Context, r *http.Request, o *outcome, others []present, sessionID string) error {
+// in the unit of work of ctx. The one that was seen least recently makes room. Cookies of
+// sessions that have ended go, or in time they would hide those that have not.
+func (h *Handlers) keep(ctx context.Context, r *http.Request, o *outcome, others []present, stale []string, sessionID string) error {
+	for _, name := range stale {
+		if name != accountCookie(sessionID) {
+			o.Cookies = append(o.Cookies, cookieChange{Name: name})
+		}
+	}
 	slices.SortStableFunc(others, func(a, b present) int { return b.session.SeenAt.Compare(a.session.SeenAt) })
 	for i, p := range others {
 		name := accountCookie(p.SessionID)

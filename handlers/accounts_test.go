@@ -227,3 +227,85 @@ func TestAccountsInJSON(t *testing.T) {
 		t.Errorf("the choice leads to %v", told)
 	}
 }
+
+// account returns the cookies of the session of whoever was there last.
+func (b *browser) account() []*http.Cookie {
+	b.w.t.Helper()
+	here := b.cookies("_session")
+	return slices.DeleteFunc(b.cookies(accountPrefix), func(c *http.Cookie) bool { return len(here) == 0 || c.Value != here[0].Value })
+}
+
+// Two tabs that sign the same person in at the same time make two sessions; who signs out
+// is signed out of both.
+func TestSignOutOfTwoSessionsOfOnePerson(t *testing.T) {
+	w := newWorld(t, options{several: 3})
+	b := w.browser()
+	b.signIn("bob")
+	before := b.cookies("_session")
+	b.signIn("alice")
+	first, u := b.account(), mustParse(t, w.url)
+	for _, c := range first { // the other tab sees what was there before
+		b.client.Jar.SetCookies(u, []*http.Cookie{{Name: c.Name, Path: "/", MaxAge: -1}, {Name: before[0].Name, Value: before[0].Value, Path: "/"}})
+	}
+	b.signIn("alice")
+	for _, c := range first {
+		b.client.Jar.SetCookies(u, []*http.Cookie{{Name: c.Name, Value: c.Value, Path: "/"}})
+	}
+	place := b.get("/oauth/logout").to(t)
+	action := html.UnescapeString(regexp.MustCompile(`action="([^"]*)"`).FindStringSubmatch(b.get(place).body)[1])
+	b.post(action, decide("signout")).shows(t, http.StatusOK)
+	for sub, want := range map[string]int{"sub-alice": 0, "sub-bob": 1} {
+		if list, err := w.h.Sessions(t.Context(), sub); err != nil || len(list) != want {
+			t.Errorf("%s has %d sessions, %v", sub, len(list), err)
+		}
+	}
+	if n := len(b.cookies(accountPrefix)); n != 1 {
+		t.Errorf("there are %d cookies of accounts", n)
+	}
+}
+
+// Sessions that ended leave no cookies for good: enough of them would hide who is signed in.
+func TestCookiesOfEndedSessionsGo(t *testing.T) {
+	w := newWorld(t, options{several: 3})
+	b := w.browser()
+	b.signIn("bob")
+	b.signIn("alice")
+	for range mostAccounts + 2 {
+		if err := w.h.EndOtherSessions(t.Context(), "sub-alice", ""); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(time.Second)
+		place := b.get(w.own()).to(t)
+		b.post(place+"?step=select", decide("other")).to(t)
+		b.post(place+"?step=login", alice()).answer(t, ownCallback)
+	}
+	if n := len(b.cookies(accountPrefix)); n != 2 {
+		t.Errorf("there are %d cookies of accounts", n)
+	}
+}
+
+// A question about one account is no answer about another that is there by then.
+func TestSignOutOfWhoWasShown(t *testing.T) {
+	w := newWorld(t, options{several: 3})
+	b := w.browser()
+	b.signIn("alice")
+	place := b.get("/oauth/logout").to(t)
+	action := html.UnescapeString(regexp.MustCompile(`action="([^"]*)"`).FindStringSubmatch(b.get(place).body)[1])
+	b.signIn("bob")
+	if err := w.h.EndOtherSessions(t.Context(), "sub-alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	b.post(action, decide("signout")).shows(t, http.StatusOK, "bob")
+	if list, err := w.h.Sessions(t.Context(), "sub-bob"); err != nil || len(list) != 1 {
+		t.Errorf("bob has %d sessions, %v", len(list), err)
+	}
+}
+
+func mustParse(t *testing.T, raw string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}

@@ -78,7 +78,7 @@ func (h *Handlers) signOut(w http.ResponseWriter, r *http.Request, params url.Va
 		return h.begin(w, r, rec, id, secret)
 	}
 	page := pages.Logout{Form: pages.Form{Action: h.path("interaction/"+at.id) + "?step=logout"}, Account: p.account(), All: len(list) > 1}
-	if page.All { // another one may be there by the time of the answer
+	if h.several() { // another one may be there by the time of the answer
 		page.Action += "&session=" + url.QueryEscape(p.SessionID)
 	}
 	if f.client != nil {
@@ -106,7 +106,11 @@ func (h *Handlers) logoutStep(w http.ResponseWriter, r *http.Request, at *resume
 		return storeFailed(err)
 	}
 	if decision != "all" {
-		shown := slices.IndexFunc(list, func(p present) bool { return p.SessionID == r.URL.Query().Get("session") })
+		id := r.URL.Query().Get("session")
+		shown := slices.IndexFunc(list, func(p present) bool { return p.SessionID == id })
+		if shown < 0 && id != "" && decision == "signout" { // who was shown is gone: it was not meant for another
+			return h.signOut(w, r, at.record.params(), at)
+		}
 		list = list[max(0, shown):][:1]
 	}
 	return h.endLogout(w, r, at, list, f, decision != "stay")
@@ -216,6 +220,10 @@ func (f *farewell) speaksOf(p present) bool {
 func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed, list []present, f *farewell, signOut bool) *engine.Error {
 	var frames []pages.Frame
 	if signOut { // while it is known who takes part in the session
+		var err error
+		if list, err = h.withDoubles(r, list); err != nil {
+			return storeFailed(err)
+		}
 		for _, p := range list {
 			some, err := h.frames(r.Context(), p)
 			if err != nil {
@@ -248,6 +256,19 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !nobody, Frames: frames})
 	return nil
+}
+
+// withDoubles adds the other sessions that these people have in this browser: who signs out
+// of one would still be signed in by it.
+func (h *Handlers) withDoubles(r *http.Request, list []present) ([]present, error) {
+	all, _, err := h.sessionsHere(r.Context(), r)
+	for _, p := range all {
+		is := func(q present) bool { return q.ID == p.ID }
+		if slices.ContainsFunc(list, is) && !slices.ContainsFunc(list, func(q present) bool { return q.SessionID == p.SessionID }) {
+			list = append(list, p)
+		}
+	}
+	return list, err
 }
 
 // storeLogout writes what a sign-out changes in the unit of work of ctx. What a click

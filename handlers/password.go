@@ -141,7 +141,7 @@ func (p PasswordLogin) page(w http.ResponseWriter, r *http.Request, in *Interact
 		Form: pages.Form{Action: in.Action}, Client: in.pageClient(r),
 		Username:    clipped(username, 255),
 		AskRemember: p.AskRemember, Remember: r.PostFormValue("remember") != "",
-		Reauth: chosen || in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Subject == in.Subject.ID),
+		Reauth: chosen || in.Subject.ID != "" && !asksForPage(in.Prompt) && (in.Hint == nil || in.Hint.Names(in.Subject.ID)),
 	}
 	if in.Error != nil {
 		page.Error = in.Error.Error()

@@ -97,12 +97,14 @@ func (h *Handlers) sessionStamp(ctx context.Context, subject, sessionID string) 
 func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, before present, brief bool) (Subject, *storage.Session, outcome, error) {
 	now := h.now()
 	var others []present
+	var stale []string
 	if h.several() {
-		list, err := h.accounts(ctx, r)
+		all, gone, err := h.sessionsHere(ctx, r)
 		if err != nil {
 			return s, nil, outcome{}, err
 		}
-		for _, p := range list {
+		stale = gone
+		for _, p := range onceEach(all) {
 			switch {
 			case p.ID != s.ID:
 				others = append(others, p)
@@ -148,7 +150,7 @@ func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, befor
 		return s, nil, outcome{}, err
 	}
 	o := outcome{Session: token, Life: h.cookieLife(present{session: session})}
-	if err := h.keep(ctx, r, &o, others, s.SessionID); err != nil {
+	if err := h.keep(ctx, r, &o, others, stale, s.SessionID); err != nil {
 		return s, nil, outcome{}, err
 	}
 	return s, session, o, nil

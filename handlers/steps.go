@@ -176,6 +176,11 @@ func (h *Handlers) passStep(r *http.Request, in *Interaction, s Subject, name st
 			return here, nil
 		}
 		if h.source == nil && (rec.Pending || rec.Raised || changed) {
+			if rec.Pending { // it has no session yet, but the browser may have one of before
+				if p, err = h.current(ctx, r); err != nil {
+					return outcome{}, err
+				}
+			}
 			return h.enterSession(ctx, r, in, rec, p)
 		}
 		return h.settle(ctx, in, rec, outcome{})

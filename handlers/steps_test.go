@@ -182,3 +182,34 @@ func TestManyClicksOnAStep(t *testing.T) {
 		t.Errorf("eight clicks made %d sessions, %v", len(list), err)
 	}
 }
+
+// A sign-in that ends with a step ends the session before it, as one without steps does:
+// its token is worth nothing any more, and where one person may be signed in, nobody goes
+// on as the one before.
+func TestASignInWithStepsEndsTheSessionBefore(t *testing.T) {
+	for _, several := range []int{1, 3} {
+		w := newWorld(t, options{several: several, steps: factorAndOrg()})
+		b := w.browser()
+		enter := func(name string) {
+			t.Helper()
+			place := b.get(w.own("prompt", "login")).to(t)
+			b.post(place+"?step=login", url.Values{"username": {name}, "password": {"right"}}).to(t)
+			b.post(place+"?step=x-factor", nil).to(t)
+			b.post(place+"?step=x-org", nil).answer(t, ownCallback)
+		}
+		count := func(sub string, want int) {
+			t.Helper()
+			if list, err := w.h.Sessions(t.Context(), sub); err != nil || len(list) != want {
+				t.Errorf("with %d accounts %s has %d sessions, not %d, %v", several, sub, len(list), want, err)
+			}
+		}
+		enter("alice")
+		enter("bob")
+		count("sub-alice", several/3)
+		enter("bob")
+		count("sub-bob", 1)
+		enter("alice")
+		count("sub-alice", 1)
+		count("sub-bob", several/3)
+	}
+}
