@@ -284,6 +284,24 @@ func TestCookiesOfEndedSessionsGo(t *testing.T) {
 	}
 }
 
+// A second click on the button that signs one account out does not ask about the next.
+func TestTwoClicksSignOneOut(t *testing.T) {
+	w := newWorld(t, options{several: 3})
+	b := w.browser()
+	b.signIn("bob")
+	b.signIn("alice")
+	place := b.get("/oauth/logout?client_id=notes&post_logout_redirect_uri=https%3A%2F%2Fnotes.example%2Fbye").to(t)
+	action := html.UnescapeString(regexp.MustCompile(`action="([^"]*)"`).FindStringSubmatch(b.get(place).body)[1])
+	for range 2 {
+		if to := b.post(action, decide("signout")).to(t); to != "https://notes.example/bye" {
+			t.Errorf("a click leads to %s", to)
+		}
+	}
+	if list, err := w.h.Sessions(t.Context(), "sub-bob"); err != nil || len(list) != 1 {
+		t.Errorf("bob has %d sessions, %v", len(list), err)
+	}
+}
+
 // A question about one account is no answer about another that is there by then.
 func TestSignOutOfWhoWasShown(t *testing.T) {
 	w := newWorld(t, options{several: 3})

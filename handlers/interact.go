@@ -47,7 +47,8 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 	}
 	at.decision = h.store.MAC("interaction decision", []byte(r.Method), []byte(r.URL.RawQuery), body)
 	if at.record.Logout && (at.record.Step == stepDone || at.record.ended(h.now())) {
-		if r.Method == http.MethodPost && formField(r, body, "decision") == "stay" {
+		again := at.record.Step == stepDone && r.URL.Query().Has("session")
+		if decision := formField(r, body, "decision"); r.Method == http.MethodPost && (decision == "stay" || decision == "signout" && again) {
 			return h.logoutStep(w, r, at) // there is nothing to ask again
 		}
 		return h.signOut(w, r, at.record.params(), nil) // a second click, or Back

@@ -109,11 +109,25 @@ func (h *Handlers) logoutStep(w http.ResponseWriter, r *http.Request, at *resume
 		id := r.URL.Query().Get("session")
 		shown := slices.IndexFunc(list, func(p present) bool { return p.SessionID == id })
 		if shown < 0 && id != "" && decision == "signout" { // who was shown is gone: it was not meant for another
-			return h.signOut(w, r, at.record.params(), at)
+			return h.shownIsGone(w, r, at, f)
 		}
 		list = list[max(0, shown):][:1]
 	}
 	return h.endLogout(w, r, at, list, f, decision != "stay")
+}
+
+// shownIsGone answers who wants to sign an account out that is not there any more: goodbye
+// after a second click, else the question whether another one is meant.
+func (h *Handlers) shownIsGone(w http.ResponseWriter, r *http.Request, at *resumed, f *farewell) *engine.Error {
+	fresh, e := h.load(r.Context(), at.id) // the click before may have been at the same time
+	switch {
+	case e != nil:
+		return e
+	case fresh != nil && fresh.Step == stepDone:
+		h.farewell(w, r, f, pages.SignedOut{})
+		return nil
+	}
+	return h.signOut(w, r, at.record.params(), at)
 }
 
 // leaving returns whom a request to sign out is about, and after that who else is signed in
