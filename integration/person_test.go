@@ -333,7 +333,7 @@ func (s *site) authorizeParams(client, verifier string, extra url.Values) url.Va
 }
 
 func (s *site) redirectURI(client string) string {
-	if c := s.clients[client]; c != nil && len(c.RedirectURIs) > 0 {
+	if c := s.known(client); c != nil && len(c.RedirectURIs) > 0 {
 		return c.RedirectURIs[0]
 	}
 	return "https://" + client + ".test/cb"
@@ -361,7 +361,7 @@ func (s *site) post(endpoint, client string, fields url.Values) (*reply, error) 
 	for name, values := range fields {
 		sent[name] = values
 	}
-	if c := s.clients[client]; c != nil && !c.Public() {
+	if c := s.known(client); c != nil && !c.Public() {
 		header.Set("Authorization", basicHeader(c.ID, c.Secret))
 	} else if client != "" && !sent.Has("client_id") {
 		sent.Set("client_id", client)
@@ -397,4 +397,11 @@ func changed(fields, extra url.Values) url.Values {
 		fields[name] = values
 	}
 	return fields
+}
+
+// known returns a client, nil for a stranger, also while others enter.
+func (s *site) known(client string) *storage.Client {
+	s.entering.RLock()
+	defer s.entering.RUnlock()
+	return s.clients[client]
 }

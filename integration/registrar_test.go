@@ -85,7 +85,9 @@ func (r *registrar) work() bool {
 		return false
 	}
 	c.Secret = storage.Secret(answer.text("client_secret"))
-	r.clients[c.ID] = &c // no other goroutine looks at this one's
+	r.entering.Lock()
+	r.clients[c.ID] = &c
+	r.entering.Unlock()
 	made.pending = "consent"
 	code, verifier, err := r.code(r.who, c.ID, "alice", nil)
 	if err != nil {

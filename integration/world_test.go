@@ -74,6 +74,7 @@ type world struct {
 type site struct {
 	issuer    string
 	clients   map[string]*storage.Client // with their secrets
+	entering  sync.RWMutex               // held where clients enter while others work
 	transport http.RoundTripper          // reaches it
 }
 
