@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -34,7 +35,10 @@ func (s *scene) initial(args []string) error {
 		if err != nil || len(all) == 0 {
 			return fmt.Errorf("there is no initial access token: %w", err)
 		}
-		return clients.RevokeInitialToken(ctx, all[len(all)-1].ID)
+		last := slices.MaxFunc(all, func(a, b storage.InitialToken) int { // IDs know milliseconds only
+			return a.CreatedAt.Compare(b.CreatedAt)
+		})
+		return clients.RevokeInitialToken(ctx, last.ID)
 	}
 	uses := 0
 	if len(args) > 0 {
