@@ -74,7 +74,7 @@ func (c *counting) Apply(ctx context.Context, b storage.Batch) error {
 func (c *counting) open(t *testing.T, w *world) *storage.Store {
 	t.Helper()
 	s, err := storage.Open(t.Context(), c, storage.Options{
-		Namespace: "https://issuer.example", Clock: w.clock, Secrets: [][]byte{bytes.Repeat([]byte("0123456789"), 4)},
+		Namespace: "https://issuer.example", Clock: w.clock, Secrets: [][]byte{[]byte("q8Zr1vKx5Tn0Ys7Lb3Wd9Gf2Hc6Jm4Pe-refusal")},
 	})
 	check(t, err)
 	return s

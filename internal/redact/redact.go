@@ -30,24 +30,27 @@ func Text(s string) string {
 	if len(s) < len("dws_") {
 		return s
 	}
-	return run.ReplaceAllStringFunc(Identifier(s), func(word string) string {
+	// Long words come before JWTs: in the middle of a secret, eyJ may stand by chance, and
+	// what is before it must not be left.
+	return jwt.ReplaceAllString(run.ReplaceAllStringFunc(shortenOurs(s), func(word string) string {
 		if random(word) {
 			return word[:shown] + cut
 		}
 		return word
-	})
+	}), "${1}"+cut)
 }
 
 // Identifier shortens tokens and secrets of this server and JWTs, and leaves other
 // words as they are: an identifier may be long and random.
-func Identifier(s string) string {
-	s = ours.ReplaceAllStringFunc(s, func(word string) string {
+func Identifier(s string) string { return jwt.ReplaceAllString(shortenOurs(s), "${1}"+cut) }
+
+func shortenOurs(s string) string {
+	return ours.ReplaceAllStringFunc(s, func(word string) string {
 		if kept := ours.FindStringSubmatch(word)[1]; len(kept) < len(word) {
 			return kept + cut
 		}
 		return word
 	})
-	return jwt.ReplaceAllString(s, "${1}"+cut)
 }
 
 // random says that a word is no name: names of many words have no digits, or dashes

@@ -25,6 +25,7 @@ func TestText(t *testing.T) {
 		{"/oauth/userinfo/eyJhbGciOiJub25lIn0.e30.", "/oauth/userinfo/eyJhbGci..."},
 		{"eyJhbGciOiJFUzI1NiIsImtpZCI6IjEyMzQ1Njc4", "eyJhbGci..."}, // cut off
 		{"?q=0123456789abcdef0123456789abcdef01", "?q=01234567..."},
+		{"xPu0NtTpadQPTkweyJijDRfk7hpSr6xhcpCVRAQ7_M0", "xPu0NtTp..."}, // a secret with eyJ in it
 		// Names of people's own.
 		{"550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440000"},
 		{"550e8400e29b41d4a716446655440000", "550e8400e29b41d4a716446655440000"},
