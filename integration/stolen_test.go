@@ -166,7 +166,7 @@ func newVictim(t *testing.T, p plan) *victim {
 func (v *victim) guessable(what, value string) {
 	sum := sha256.Sum256([]byte(value))
 	v.kept.add(what, value)
-	v.kept.add(what+" as its SHA-256", string(sum[:]))
+	v.kept.add(what+" as its SHA-256", string(sum[:16])) // a part is enough to compare
 }
 
 // live does everything that leaves something in the store, once to its end and once not.
