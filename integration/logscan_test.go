@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -108,6 +109,18 @@ func TestNoSecretIsWritten(t *testing.T) {
 		}
 	}
 	t.Logf("%d secrets were looked for: %v", len(kept.known), kinds)
+}
+
+// forms are how a secret might be written down.
+func forms(value string) map[string]string {
+	forms := map[string]string{"": value, " in hexadecimal": hex.EncodeToString([]byte(value)), " in a URL": url.QueryEscape(value)}
+	if body := value[strings.IndexByte(value, '_')+1:]; strings.HasPrefix(value, "dw") && len(body) >= 40 {
+		forms[" without its prefix"] = body
+		if raw, err := base64.RawURLEncoding.DecodeString(body); err == nil {
+			forms[" as bytes"] = string(raw[6:]) // the time before them is no secret
+		}
+	}
+	return forms
 }
 
 // listening is a person all of whose secrets are noted.
