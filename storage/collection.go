@@ -84,12 +84,17 @@ func (s *Store) Load(ctx context.Context, refs ...Ref) error {
 // Get returns the value stored under id, a fresh copy. The error is ErrNotFound,
 // ErrUnavailable, ErrDamaged or ErrNewer.
 func (c *Collection[T]) Get(ctx context.Context, id string) (*T, error) {
+	return c.read(ctx, id, (*unit).entry)
+}
+
+// read returns the value of the entry that find has in the unit of work.
+func (c *Collection[T]) read(ctx context.Context, id string, find func(*unit, context.Context, Key) (*entry, error)) (*T, error) {
 	if id == "" {
 		return nil, ErrNotFound
 	}
 	var value *T
 	err := c.store.Do(ctx, func(ctx context.Context) error {
-		e, err := c.store.unit(ctx).entry(ctx, c.store.key(c.kind, id))
+		e, err := find(c.store.unit(ctx), ctx, c.store.key(c.kind, id))
 		if err != nil {
 			return err
 		}

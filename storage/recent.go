@@ -22,26 +22,7 @@ const (
 // put after it was read so is compared like any other: when it has changed meanwhile, the
 // unit of work is run again. What must end at once, as tokens and grants, is not for it.
 func (c *Collection[T]) Recent(ctx context.Context, id string) (*T, error) {
-	if id == "" {
-		return nil, ErrNotFound
-	}
-	var value *T
-	err := c.store.Do(ctx, func(ctx context.Context) error {
-		e, err := c.store.unit(ctx).recent(ctx, c.store.key(c.kind, id))
-		if err != nil {
-			return err
-		}
-		_, plain, exists := e.current()
-		if !exists {
-			return ErrNotFound
-		}
-		value, err = c.decode(id, plain)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return value, nil
+	return c.read(ctx, id, (*unit).recent)
 }
 
 // RecentRef is Ref for a record that is read by Recent afterwards: Load makes no round
