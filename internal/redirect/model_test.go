@@ -94,12 +94,3 @@ func FuzzMatch(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkMatch(b *testing.B) {
-	registered := []string{"https://app.example.com/cb", "https://app.example.com/other", "http://localhost/cb"}
-	for b.Loop() {
-		if !redirect.Match(registered, "http://localhost:53122/cb") {
-			b.Fatal("no match")
-		}
-	}
-}
