@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,11 +100,28 @@ func TestOthers(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 200 { // the server ends a session a moment after its client has
-		if n, err := b.Others(t.Context()); err != nil || n == 0 {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 	others(false)
+}
+
+// The connections of b itself are never taken for those of others, however they come and
+// go.
+func TestOthersWhileConnectionsComeAndGo(t *testing.T) {
+	b := open(t, server.Database(t), place())
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = b.Get(ctx, storage.Key{Namespace: "n", Kind: "letter", ID: "1"})
+				b.Reconnect()
+			}
+		})
+	}
+	for range 30 {
+		if n, err := b.Others(t.Context()); err != nil || n > 0 {
+			t.Errorf("there are %d others: %v", n, err)
+		}
+	}
+	stop()
+	all.Wait()
 }

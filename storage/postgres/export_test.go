@@ -13,3 +13,6 @@ func (b *Backend) SetPatience(acquire, answer time.Duration) {
 
 // LockOf returns the advisory lock that guards a record.
 func (b *Backend) LockOf(k storage.Key) int64 { return lockOf(b.schema, k.Namespace, k.Kind, k.ID) }
+
+// Reconnect ends every connection as soon as it is idle; the next calls make new ones.
+func (b *Backend) Reconnect() { b.pool.Reset() }
