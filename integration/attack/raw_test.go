@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
-// wire sends bytes as they are, and returns every answer that comes on the connection.
+// wire sends bytes as they are, and returns every answer that comes on the connection. The
+// first may take long on a busy machine, unless the server waits for more: it is told that
+// there is none. Nothing is expected after a while of silence any more.
 func (s *stage) wire(text string) []*answer {
 	s.t.Helper()
 	var conn net.Conn
@@ -26,15 +29,19 @@ func (s *stage) wire(text string) []*answer {
 		conn, err = net.Dial("tcp", address)
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Error(err)
+		return nil
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
 	go func() { _, _ = io.WriteString(conn, text) }() // an answer may come before all was sent
 	var answers []*answer
 	reader := bufio.NewReader(conn)
+	patience := time.Minute
+	nothingMore := time.AfterFunc(5*time.Second, func() { _ = conn.(interface{ CloseWrite() error }).CloseWrite() })
+	defer nothingMore.Stop()
 	for len(answers) < 4 {
-		_ = conn.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
 		got, err := http.ReadResponse(reader, nil)
 		if err != nil {
 			break
@@ -42,6 +49,7 @@ func (s *stage) wire(text string) []*answer {
 		body, _ := io.ReadAll(got.Body)
 		a := &answer{status: got.StatusCode, header: got.Header, body: body}
 		answers = append(answers, a)
+		patience = 2 * time.Second
 	}
 	return answers
 }
@@ -100,19 +108,30 @@ func rawAttacks() []attack {
 	}
 	return []attack{{id: "WB-58", name: "bytes that two readers read differently open nothing", play: func(p *play) {
 		for _, good := range []string{ask(length+"Connection: close\r\n", body), ask(length, body)} {
-			got := p.wire(good)
-			if len(got) != 1 {
-				p.t.Fatalf("%d answers to an honest request", len(got))
+			answers := p.wire(good)
+			if len(answers) != 1 {
+				p.t.Fatalf("%d answers to an honest request", len(answers))
 			}
-			got[0].at = p.home()
-			p.control("an honest request", got[0], gives("access_token"))
+			answers[0].at = p.home()
+			p.control("an honest request", answers[0], gives("access_token"))
 		}
 		pipelined := p.wire(smuggled + smuggled)
 		if len(pipelined) != 2 || pipelined[1].status != http.StatusOK {
 			p.t.Errorf("two honest requests on one connection got %d answers", len(pipelined))
 		}
+		got := make(map[string][]*answer, len(attacks))
+		var all sync.WaitGroup
+		var mu sync.Mutex
 		for name, text := range attacks {
-			answers := p.wire(text)
+			all.Go(func() { // most of the time they wait for nothing to come
+				answers := p.wire(text)
+				mu.Lock()
+				defer mu.Unlock()
+				got[name] = answers
+			})
+		}
+		all.Wait()
+		for name, answers := range got {
 			for i, a := range answers {
 				a.at = p.home()
 				if a.status != http.StatusNotImplemented && a.status != http.StatusHTTPVersionNotSupported { // said by net/http itself
