@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -152,8 +153,22 @@ func launch(t testing.TB, dir string, args ...string) *process {
 }
 
 func newTransport() http.RoundTripper {
-	return &http.Transport{MaxIdleConnsPerHost: 64, ResponseHeaderTimeout: 30 * time.Second}
+	return &http.Transport{MaxIdleConnsPerHost: 64, ResponseHeaderTimeout: ample}
 }
+
+// await waits until something is so.
+func await(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(ample); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", ample, what)
+		}
+	}
+}
+
+// ample is how long something may take that takes a moment on a machine which does
+// nothing else. It ends a test that would hang; it proves nothing.
+const ample = 2 * time.Minute
 
 // run starts the process, at first and again after a crash.
 func (p *process) run(t testing.TB) {
@@ -170,7 +185,7 @@ func (p *process) run(t testing.TB) {
 		defer close(exited)
 		_ = cmd.Wait() // how it ended is seen in what it wrote
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), ample)
 	defer cancel()
 	for {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.issuer+"/readyz", http.NoBody)
@@ -187,7 +202,7 @@ func (p *process) run(t testing.TB) {
 		case <-exited:
 			t.Fatalf("the binary ended at its start:\n%s", p.output.String())
 		case <-ctx.Done():
-			t.Fatalf("the binary did not answer in 30 seconds:\n%s", p.output.String())
+			t.Fatalf("the binary did not answer in %v:\n%s", ample, p.output.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -205,16 +220,18 @@ func (p *process) kill() {
 	}
 }
 
+// freeAddress is one for a server that is started later, and again after it was killed.
+// Its port lies below those that systems give out by themselves: one of them could go to
+// somebody else while the server is down.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("localhost:%d", 20_000+rand.IntN(12_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "localhost:" + port
+	t.Fatal("no port is free")
+	return ""
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // pageWait is how long a page may take, on a machine that is busy.
-const pageWait = 30 * time.Second
+const pageWait = time.Minute
 
 // chromium starts a headless browser with a profile of its own.
 func chromium(t *testing.T) *tab {
@@ -34,7 +34,7 @@ func chromium(t *testing.T) *tab {
 		}
 		t.Skip(missing)
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(ample))
 	allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(end)
 	shots := os.Getenv("DOORWARD_SCREENSHOTS") // a folder to keep them in
@@ -107,7 +107,7 @@ func (b *tab) open(address string) { b.t.Helper(); b.do("open "+address, chromed
 
 // text is what the page says, with its address.
 func (b *tab) text() string {
-	ctx, end := context.WithTimeout(b.ctx, 5*time.Second)
+	ctx, end := context.WithTimeout(b.ctx, 20*time.Second)
 	defer end()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + (document.body ? document.body.innerText : "")`))
 	if err != nil {

@@ -118,7 +118,7 @@ func TestMCPNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := exec.CommandContext(t.Context(), program, "--test-reporter=tap", filepath.Join("npm", "mcp.mjs"))
-	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Second
+	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Minute
 	output, err := run.CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "\n# pass 2\n") {
 		t.Fatalf("%v\n%s\n%s", err, output, w.journal.all())

@@ -136,7 +136,7 @@ func TestNodeClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := exec.CommandContext(t.Context(), program, "--test-reporter=tap", filepath.Join("npm", "relying.mjs"))
-	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Second
+	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Minute
 	output, err := run.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, output, w.journal.all())

@@ -19,7 +19,7 @@ func TestInBrowser(t *testing.T) {
 	w := newWorld(t)
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		within, end := context.WithTimeout(ctx, 30*time.Second)
+		within, end := context.WithTimeout(ctx, time.Minute)
 		defer end()
 		if err := chromedp.Do(within, steps...); err != nil {
 			t.Fatalf("%s: %v", what, err)
@@ -36,7 +36,7 @@ func TestInBrowser(t *testing.T) {
 	}
 	see := func(words string) {
 		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); !strings.Contains(text(), words); time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); !strings.Contains(text(), words); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("the page does not say %q: %s", words, text())
 			}
@@ -78,7 +78,7 @@ func openBrowser(t *testing.T) context.Context {
 		if err != nil {
 			continue
 		}
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(2*time.Minute))
 		allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 		t.Cleanup(end)
 		ctx, end := chromedp.NewContext(allocator)

@@ -28,7 +28,7 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, http: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	return &browser{t: t, http: &http.Client{Jar: jar, Timeout: 2 * time.Minute}}
 }
 
 func (b *browser) get(to string) *browser {

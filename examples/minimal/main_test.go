@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -174,7 +176,7 @@ func start(t *testing.T, address string) (stop func()) {
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	}
 	t.Cleanup(stop)
-	for range 200 {
+	for range 6000 {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
 			return stop
@@ -185,20 +187,21 @@ func start(t *testing.T, address string) (stop func()) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	t.Fatal("the application did not start in 4 seconds")
+	t.Fatal("the application did not start in two minutes")
 	return stop
 }
 
+// freeAddress returns one on which nothing listens. Its port lies below those that systems
+// give out by themselves, or somebody else might get it before the application starts.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("localhost:%d", 20_000+rand.IntN(12_000))
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "localhost:" + port
+	t.Fatal("no port is free")
+	return ""
 }

@@ -31,7 +31,7 @@ func openWindow(t *testing.T) *window {
 		if err != nil {
 			continue
 		}
-		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU)
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(2*time.Minute))
 		allocator, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 		t.Cleanup(end)
 		ctx, end := chromedp.NewContext(allocator)
@@ -51,7 +51,7 @@ func openWindow(t *testing.T) *window {
 
 func (w *window) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	w.t.Helper()
-	ctx, end := context.WithTimeout(w.ctx, 30*time.Second)
+	ctx, end := context.WithTimeout(w.ctx, time.Minute)
 	defer end()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		w.t.Fatalf("%s: %v; the page says %s", what, err, w.value(`location.href + " " + document.body.innerText`))
@@ -71,7 +71,7 @@ func (w *window) value(expression string) string {
 // see waits until the page says something.
 func (w *window) see(words string) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		text := w.value(`document.body ? document.body.innerText : ""`)
 		if strings.Contains(text, words) {
 			return

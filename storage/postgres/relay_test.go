@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func newRelay(t *testing.T, dsn string) *relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{t: t, address: "127.0.0.1:0"}
+	r := &relay{t: t}
 	r.network, r.target = addressOf(config)
 	r.open()
 	host, port, err := net.SplitHostPort(r.address)
@@ -51,10 +52,24 @@ func addressOf(config *pgx.ConnConfig) (network, address string) {
 	return "tcp", net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
 }
 
+// listen chooses an address that can be had again after close: its port lies below those
+// that systems give out by themselves.
+func (r *relay) listen() (net.Listener, error) {
+	if r.address != "" {
+		return net.Listen("tcp", r.address)
+	}
+	for tries := 1000; ; tries-- {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000)))
+		if err == nil || tries == 0 {
+			return listener, err
+		}
+	}
+}
+
 // open listens, at the same address each time.
 func (r *relay) open() {
 	r.t.Helper()
-	listener, err := net.Listen("tcp", r.address)
+	listener, err := r.listen()
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func serve(t *testing.T, local admin.API) admin.API {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Server{Handler: admin.Handler(local, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Second}
+	web := &http.Server{Handler: admin.Handler(local, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Minute}
 	go web.Serve(l)
 	t.Cleanup(func() { stop(); web.Close() })
 	remote, err := admin.Dial(t.Context(), path)
