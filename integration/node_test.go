@@ -7,8 +7,10 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,10 +101,72 @@ func signer(t *testing.T, id, alg string) (storage.Client, told) {
 	}, told{Key: key, Alg: alg}
 }
 
+// foreigners is what a script knows of the provider.
+type foreigners struct {
+	Issuer       string                 `json:"issuer"`
+	People       map[string]string      `json:"people"`
+	Clients      map[string]told        `json:"clients,omitempty"`
+	APIs         map[string]string      `json:"apis,omitempty"` // by who verifies their tokens
+	CA           string                 `json:"ca,omitempty"`   // PEM; empty: the provider speaks http
+	Certificates map[string]certificate `json:"certificates,omitempty"`
+}
+
+// certificate is one of a client, in PEM.
+type certificate struct {
+	Cert string `json:"cert"`
+	Key  string `json:"key"`
+}
+
+// runNode has a script go through all its tests, of which there are this many.
+func runNode(t *testing.T, w *world, script string, input any, tests int) {
+	t.Helper()
+	known, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), node(t), "--test-reporter=tap", filepath.Join("npm", script))
+	run.Stdin, run.WaitDelay = bytes.NewReader(known), time.Minute
+	output, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, output, w.journal.all())
+	}
+	// A script that tested nothing would end well too.
+	if !strings.Contains(string(output), fmt.Sprintf("\n# pass %d\n", tests)) {
+		t.Errorf("not all of it was tested:\n%s", output)
+	}
+}
+
+// nodeAPIs are two APIs: one in the provider's own process, and one elsewhere.
+func nodeAPIs(t *testing.T, verifiers map[string]bearer.Verifier) map[string]string {
+	t.Helper()
+	apis := map[string]string{}
+	for where, v := range verifiers {
+		api := httptest.NewUnstartedServer(nil)
+		address := "http://" + api.Listener.Addr().String()
+		api.Config.Handler = bearer.API{Verifier: v, BaseURL: address, Logger: slog.New(slog.DiscardHandler), NonceSecret: []byte("a-secret-of-the-api-0123456789abcdef")}.Require()(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprintf(out, "hello %s", bearer.FromContext(r.Context()).Subject)
+		}))
+		api.Start()
+		t.Cleanup(api.Close)
+		apis[where] = address + "/notes"
+	}
+	return apis
+}
+
+// secretsOf is what clients know whose secrets are no secret here.
+func secretsOf(w *world, known map[string]told) map[string]told {
+	for _, c := range w.clients {
+		if c.Secret != "" {
+			known[c.ID] = told{Secret: string(c.Secret)}
+		}
+	}
+	return known
+}
+
 // TestNodeClients has openid-client and oauth4webapi, by which most programs in
 // JavaScript sign in, go through all that they can do.
 func TestNodeClients(t *testing.T) {
-	program := node(t)
+	node(t)
 	known := map[string]told{}
 	w := onLoopback(t, func(c *server.Config) {
 		withDevices(c)
@@ -118,31 +183,99 @@ func TestNodeClients(t *testing.T) {
 		keyed := storage.Client{ID: "keyed", TokenEndpointAuthMethod: storage.AuthMethodSecretJWT, Secret: "secret-of-keyed-0123456789abcdef", Scope: "notes:read", DefaultScope: "notes:read"}
 		machine := storage.Client{ID: "jwt-machine", Secret: "secret-of-jwt-machine-0123456789abcdef", AccessTokenFormat: storage.AccessTokenJWT, Scope: "notes:read", DefaultScope: "notes:read"}
 		c.Clients = append(c.Clients, bound, keyed, machine)
-		for _, c := range c.Clients {
-			if c.Secret != "" {
-				known[c.ID] = told{Secret: string(c.Secret)}
-			}
+	})
+	runNode(t, w, "relying.mjs", foreigners{
+		Issuer: w.issuer, People: people, Clients: secretsOf(w, known),
+		APIs: nodeAPIs(t, map[string]bearer.Verifier{"in this process": w.server, "elsewhere": remoteAPI(t, w, nil)}),
+	}, 23)
+}
+
+// TestNodeFAPI2 has openid-client push, sign, prove and verify all at once, at a provider
+// that is held to the profile. FAPI 2.0 Security Profile §5.3, Message Signing §5.3
+func TestNodeFAPI2(t *testing.T) {
+	node(t)
+	known := map[string]told{}
+	w := onLoopback(t, func(c *server.Config) {
+		c.FAPI2, c.Clients, c.RequireSigned = true, nil, true
+		for _, alg := range []string{"PS256", "ES256", "EdDSA"} {
+			bank, knows := signer(t, "bank-"+strings.ToLower(alg), alg)
+			bank.DPoPBoundAccessTokens, bank.RequireDPoPNonce, bank.AccessTokenFormat = true, true, storage.AccessTokenJWT
+			bank.UserinfoSignedResponseAlg, bank.IntrospectionSignedResponseAlg = "ES256", "ES256"
+			known[bank.ID] = knows
+			c.Clients = append(c.Clients, bank)
 		}
 	})
-	api := httptest.NewUnstartedServer(nil)
-	address := "http://" + api.Listener.Addr().String()
-	api.Config.Handler = bearer.API{Verifier: w.server, BaseURL: address, Logger: slog.New(slog.DiscardHandler), NonceSecret: []byte("a-secret-of-the-api-0123456789abcdef")}.Require()(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(out, "hello %s", bearer.FromContext(r.Context()).Subject)
-	}))
-	api.Start()
-	t.Cleanup(api.Close)
-	input, err := json.Marshal(map[string]any{"issuer": w.issuer, "people": people, "clients": known, "api": address + "/notes"})
+	remote, err := bearer.Remote(w.issuer, "https://api.test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := exec.CommandContext(t.Context(), program, "--test-reporter=tap", filepath.Join("npm", "relying.mjs"))
-	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Minute
-	output, err := run.CombinedOutput()
+	runNode(t, w, "fapi.mjs", foreigners{
+		Issuer: w.issuer, People: people, Clients: known,
+		APIs: nodeAPIs(t, map[string]bearer.Verifier{"in this process": w.server, "elsewhere": remote}),
+	}, len(known))
+}
+
+// written is a certificate as a script reads it.
+func written(t *testing.T, c *tls.Certificate) certificate {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
-		t.Fatalf("%v\n%s\n%s", err, output, w.journal.all())
+		t.Fatal(err)
 	}
-	// A script that tested nothing would end well too.
-	if !strings.Contains(string(output), "\n# pass 21\n") {
-		t.Errorf("not all of it was tested:\n%s", output)
+	return certificate{
+		Cert: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})),
+		Key:  string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	}
+}
+
+// TestNodeCertificates has openid-client come with TLS certificates, to an origin of the
+// provider that alone asks for them, and to APIs. RFC 8705 §2, §3, §5
+func TestNodeCertificates(t *testing.T) {
+	node(t)
+	var s *secured
+	asked := map[string]bool{}
+	var mu sync.Mutex
+	alias := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path] = true
+		mu.Unlock()
+		s.handler.ServeHTTP(w, r)
+	}))
+	alias.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	alias.StartTLS()
+	t.Cleanup(alias.Close)
+	s = startSecured(t, func(c *server.Config) {
+		c.MutualTLS.Alias = alias.URL
+		for i := range c.Clients {
+			if c.Clients[i].ID == "own-cert" {
+				c.Clients[i].TLSClientCertificateBoundAccessTokens, c.Clients[i].AccessTokenFormat = true, storage.AccessTokenJWT
+			}
+		}
+	})
+	s.transport = s.by(nil).Transport
+	apis := map[string]string{}
+	for where, v := range map[string]bearer.Verifier{"in this process": s.server, "elsewhere": remoteAPI(t, s.world, s.transport)} {
+		api := httptest.NewUnstartedServer(bearer.API{Verifier: v, Logger: slog.New(slog.DiscardHandler)}.Require()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("hello"))
+		})))
+		api.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		api.StartTLS()
+		t.Cleanup(api.Close)
+		apis[where] = api.URL + "/notes"
+	}
+	runNode(t, s.world, "certificates.mjs", foreigners{
+		Issuer: s.issuer, People: people, Clients: secretsOf(s.world, map[string]told{}), APIs: apis,
+		CA: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.listener.Certificate().Raw})),
+		Certificates: map[string]certificate{
+			"billing": written(t, s.billing), "own-cert": written(t, s.own), "native": written(t, (*authority)(nil).issue(t, clientTemplate("phone.test"))),
+			"thief": written(t, (*authority)(nil).issue(t, clientTemplate("billing.test"))),
+		},
+	}, 3)
+	mu.Lock()
+	defer mu.Unlock()
+	for _, place := range []string{"token", "par", "userinfo", "introspect", "revoke", "device_authorization"} {
+		if !asked["/oauth/"+place] {
+			t.Errorf("no client went to the other origin for %s", place)
+		}
 	}
 }

@@ -42,7 +42,7 @@ func run(ctx context.Context, address string) error {
 	}
 	defer backend.Close()
 	issuer := "http://" + address
-	idp, handler, err := newServer(ctx, issuer, backend)
+	idp, handler, err := newServer(ctx, settings(issuer, backend))
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,9 @@ func run(ctx context.Context, address string) error {
 	return nil
 }
 
-func newServer(ctx context.Context, issuer string, backend storage.Backend) (*server.Server, http.Handler, error) {
-	idp, err := server.New(ctx, server.Config{
+// settings are all that people and clients need to sign in.
+func settings(issuer string, backend storage.Backend) server.Config {
+	return server.Config{
 		Issuer: issuer,
 		Store:  backend,
 		Login: handlers.PasswordLogin{Verify: func(_ context.Context, username, password string) (handlers.Subject, error) {
@@ -69,14 +70,18 @@ func newServer(ctx context.Context, issuer string, backend storage.Backend) (*se
 		MCP:    []string{issuer + "/mcp"},
 		Scopes: []server.Scope{{Name: "notes:read", Description: "Read your notes"}},
 		Pages:  server.Pages{Name: "Notes"},
-	})
+	}
+}
+
+func newServer(ctx context.Context, config server.Config) (*server.Server, http.Handler, error) {
+	idp, err := server.New(ctx, config)
 	if err != nil {
 		return nil, nil, err
 	}
 	tools := mcp.NewStreamableHTTPHandler(notes, &mcp.StreamableHTTPOptions{Stateless: true})
 	routes := http.NewServeMux()
 	routes.Handle("/", idp.Handler())
-	routes.Handle("/mcp", idp.API(issuer+"/mcp").Require("notes:read")(tools))
+	routes.Handle("/mcp", idp.API(config.MCP[0]).Require("notes:read")(tools))
 	return idp, routes, nil
 }
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,32 +11,85 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 	"golang.org/x/oauth2"
 
+	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage/memory"
 )
 
 const callback = "http://localhost:53122/callback"
 
-// start serves the example on a port of its own.
-func start(t *testing.T) string {
+// site is the example on a port of its own, where clients may also name a metadata document.
+type site struct {
+	issuer   string
+	idp      *server.Server
+	document string // of a client that nobody registered
+	mu       sync.Mutex
+	tokens   map[string]bool // that clients showed to the MCP server
+}
+
+func start(t *testing.T) *site {
 	t.Helper()
 	web := httptest.NewServer(nil)
 	t.Cleanup(web.Close)
-	issuer := strings.Replace(web.URL, "127.0.0.1", "localhost", 1)
-	_, handler, err := newServer(t.Context(), issuer, memory.New())
+	s := &site{issuer: strings.Replace(web.URL, "127.0.0.1", "localhost", 1), tokens: map[string]bool{}}
+	publisher := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"client_id": s.document, "client_name": "Test <script>", "redirect_uris": []string{callback},
+			"grant_types": []string{"authorization_code", "refresh_token"}, "token_endpoint_auth_method": "none",
+		})
+	}))
+	t.Cleanup(publisher.Close)
+	s.document = publisher.URL + "/client.json"
+	config := settings(s.issuer, memory.New())
+	config.Roots = x509.NewCertPool()
+	config.Roots.AddCert(publisher.Certificate())
+	config.Insecure.FetchHosts = []string{strings.TrimPrefix(publisher.URL, "https://")} // the open Internet of this test
+	idp, handler, err := newServer(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	web.Config.Handler = handler
-	return issuer
+	s.idp = idp
+	web.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && r.URL.Path == "/mcp" {
+			s.mu.Lock()
+			s.tokens[token] = true
+			s.mu.Unlock()
+		}
+		handler.ServeHTTP(w, r)
+	})
+	return s
+}
+
+// judgeTokens holds that every token was for the MCP server and for nothing else.
+// RFC 8707 §2.2
+func (s *site) judgeTokens(t *testing.T, want int) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.tokens) != want {
+		t.Errorf("the MCP server was shown %d tokens, want %d", len(s.tokens), want)
+	}
+	for token := range s.tokens {
+		known, err := s.idp.Verify(t.Context(), token)
+		if err != nil || !slices.Equal(known.Audience, []string{s.issuer + "/mcp"}) || known.Subject != "alice" {
+			t.Errorf("a token is %+v, %v", known, err)
+		}
+	}
 }
 
 // person signs in and answers the consent page in a browser of cookies.
@@ -42,6 +97,7 @@ type person struct {
 	http   *http.Client
 	answer string // allow or deny
 	shown  string // what the consent page said
+	told   url.Values
 }
 
 func newPerson(t *testing.T, answer string) *person {
@@ -84,7 +140,8 @@ func (p *person) signIn(ctx context.Context, address string) (url.Values, error)
 			return nil, err
 		}
 		if to, err := response.Location(); err == nil {
-			return to.Query(), nil
+			p.told = to.Query()
+			return p.told, nil
 		}
 		p.shown = string(page)
 		address = response.Request.URL.String()
@@ -122,52 +179,105 @@ func connect(t *testing.T, issuer string, config *auth.AuthorizationCodeHandlerC
 	return client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: issuer + "/mcp", OAuthHandler: handler, DisableStandaloneSSE: true}, nil)
 }
 
-func registering(p *person) *auth.AuthorizationCodeHandlerConfig {
-	return &auth.AuthorizationCodeHandlerConfig{
-		DynamicClientRegistrationConfig: &auth.DynamicClientRegistrationConfig{Metadata: &oauthex.ClientRegistrationMetadata{
-			ClientName: "Test <script>", RedirectURIs: []string{callback}, GrantTypes: []string{"authorization_code", "refresh_token"}, TokenEndpointAuthMethod: "none",
-		}},
-		AuthorizationCodeFetcher: p.fetch,
+// ways are those in which the SDK's client becomes known to a server that it never met.
+func (s *site) ways(p *person) map[string]*auth.AuthorizationCodeHandlerConfig {
+	return map[string]*auth.AuthorizationCodeHandlerConfig{
+		"registration": {
+			DynamicClientRegistrationConfig: &auth.DynamicClientRegistrationConfig{Metadata: &oauthex.ClientRegistrationMetadata{
+				ClientName: "Test <script>", RedirectURIs: []string{callback}, GrantTypes: []string{"authorization_code", "refresh_token"}, TokenEndpointAuthMethod: "none",
+			}},
+			AuthorizationCodeFetcher: p.fetch,
+		},
+		"document": {
+			ClientIDMetadataDocumentConfig: &auth.ClientIDMetadataDocumentConfig{URL: s.document}, RedirectURL: callback,
+			AuthorizationCodeFetcher: p.fetch,
+		},
 	}
 }
 
-// TestByRegistration: a client that knows nothing but the URL of the MCP server registers
-// itself, a person sees its name and where it returns to, and its tools act for the person.
-// MCP 2026-07-28, Authorization
-func TestByRegistration(t *testing.T) {
-	issuer, p := start(t), newPerson(t, "allow")
-	session, err := connect(t, issuer, registering(p))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = session.Close() }()
-	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "read_notes"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, ok := result.Content[0].(*mcp.TextContent); !ok || text.Text != "alice has no notes yet" {
-		t.Errorf("the tool says %v", result.Content)
-	}
-	for _, words := range []string{"Test &lt;script&gt;", "localhost", "Read your notes"} {
-		if !strings.Contains(p.shown, words) {
-			t.Errorf("the consent page does not say %q:\n%s", words, p.shown)
+// TestGoClient: a client that knows nothing but the URL of the MCP server registers itself,
+// or names its metadata document; a person sees its name and where it returns to, and its
+// tools act for the person. Acceptance 2; MCP 2026-07-28, Authorization
+func TestGoClient(t *testing.T) {
+	s := start(t)
+	for _, how := range []string{"registration", "document"} {
+		p := newPerson(t, "allow")
+		session, err := connect(t, s.issuer, s.ways(p)[how])
+		if err != nil {
+			t.Fatalf("%s: %v", how, err)
+		}
+		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "read_notes"})
+		if err != nil {
+			t.Fatalf("%s: %v", how, err)
+		}
+		if text, ok := result.Content[0].(*mcp.TextContent); !ok || text.Text != "alice has no notes yet" {
+			t.Errorf("%s: the tool says %v", how, result.Content)
+		}
+		if err := session.Close(); err != nil {
+			t.Errorf("%s: %v", how, err)
+		}
+		for _, words := range []string{"Test &lt;script&gt;", "localhost", "Read your notes"} {
+			if !strings.Contains(p.shown, words) {
+				t.Errorf("%s: the consent page does not say %q:\n%s", how, words, p.shown)
+			}
+		}
+		if p.told.Get("iss") != s.issuer {
+			t.Errorf("%s: the client is told %v", how, p.told)
 		}
 	}
+	s.judgeTokens(t, 2)
 }
 
-// TestDenied: who declines is respected, and the client is told by whom. RFC 9207
+// TestDenied: who declines is respected, and the client is told by whom. Acceptance 2,
+// RFC 9207 §2
 func TestDenied(t *testing.T) {
-	issuer, p := start(t), newPerson(t, "deny")
-	if session, err := connect(t, issuer, registering(p)); err == nil || !strings.Contains(err.Error(), "access_denied") {
-		t.Errorf("connected: %v, %v", session, err)
+	s := start(t)
+	for _, how := range []string{"registration", "document"} {
+		p := newPerson(t, "deny")
+		if session, err := connect(t, s.issuer, s.ways(p)[how]); err == nil || !strings.Contains(err.Error(), "access_denied") {
+			t.Errorf("%s: connected: %v, %v", how, session, err)
+		}
+		if p.told.Get("error") != "access_denied" || p.told.Get("iss") != s.issuer {
+			t.Errorf("%s: the client is told %v", how, p.told)
+		}
 	}
+	s.judgeTokens(t, 0)
+}
+
+// TestJavaScriptClient has the MCP SDK of JavaScript connect in both ways, and be declined.
+// Acceptance 2
+func TestJavaScriptClient(t *testing.T) {
+	npm := filepath.Join("..", "..", "integration", "npm")
+	node, err := exec.LookPath("node")
+	if err == nil {
+		_, err = os.Stat(filepath.Join(npm, "node_modules", "@modelcontextprotocol", "sdk"))
+	}
+	if err != nil {
+		const missing = "node or the MCP SDK is not there; install Node.js 20 or later, and run npm ci --prefix integration/npm"
+		if os.Getenv("DOORWARD_REQUIRE") != "" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	s := start(t)
+	input, err := json.Marshal(map[string]any{"issuer": s.issuer, "mcp": s.issuer + "/mcp", "people": map[string]string{"alice": "wonderland"}, "document": s.document})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), node, "--test-reporter=tap", filepath.Join(npm, "mcp.mjs"))
+	run.Stdin, run.WaitDelay = bytes.NewReader(input), time.Minute
+	if output, err := run.CombinedOutput(); err != nil || !strings.Contains(string(output), "\n# pass 4\n") {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	s.judgeTokens(t, 2)
 }
 
 // TestOldClient: a client of 2025-03-26 that reads no metadata finds its endpoints at the
 // root, and its tokens are for the MCP server though it names no resource and no scope.
 // MCP 2025-03-26, Authorization §2.3.3
 func TestOldClient(t *testing.T) {
-	issuer, p := start(t), newPerson(t, "allow")
+	s, p := start(t), newPerson(t, "allow")
+	issuer := s.issuer
 	var client struct {
 		ID string `json:"client_id"`
 	}

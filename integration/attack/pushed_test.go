@@ -15,14 +15,16 @@ func (s *stage) pushed(client string) *request {
 	return s.known(client, post("/oauth/par", params))
 }
 
+// use is the request that sends alice's browser with a pushed request.
+func (s *stage) use(client, uri string) *request {
+	r := get("/oauth/authorize")
+	r.query = url.Values{"client_id": {client}, "request_uri": {uri}}
+	return r.from(s.person("alice"))
+}
+
 // pushedAttacks are on pushed requests. RFC 9126 §2, §4, §7
 func pushedAttacks() []attack {
 	web := func(s *stage) *request { return s.pushed("web") }
-	use := func(s *stage, client, uri string) *request {
-		r := get("/oauth/authorize")
-		r.query = url.Values{"client_id": {client}, "request_uri": {uri}}
-		return r.from(s.person("alice"))
-	}
 	row := func(id, name string, v verdict, mutations ...mutation) attack {
 		return attack{id: id, name: name, request: web, works: gives("request_uri", "expires_in"), verdict: v, mutations: mutations}
 	}
@@ -39,11 +41,11 @@ func pushedAttacks() []attack {
 		row("redirect", "no other redirect_uri", status(400), each("redirect_uri", mangled("https://web.test/cb")...)...),
 		row("parameters", "checked as they would be in the browser", status(400), append(append(each("code_challenge", "", "x"), each("code_challenge_method", "plain", "")...), append(each("scope", "admin", "*"), append(each("response_type", "token", "", "code id_token"), each("prompt", "none login")...)...)...)...),
 		{id: "merge", name: "nothing stands beside the request_uri", request: func(s *stage) *request {
-			return use(s, "web", s.send(s.pushed("web")).text("request_uri"))
+			return s.use("web", s.send(s.pushed("web")).text("request_uri"))
 		}, works: code, verdict: refused(), mutations: append(append(append(each("nonce", "evil"), each("code_challenge", challenge())...), append(each("scope", "openid notes:write"), each("state", "evil")...)...), append(each("redirect_uri", "https://evil.test", "https://web.test/cb"),
 			append(each("client_id", "other", "spa", "nobody", ""), append(each("request", "a.b.c"), mutation{name: "twice", change: func(r *request) { r.query["request_uri"] = append(r.query["request_uri"], "x") }})...)...)...)},
 		{id: "guess", name: "a request_uri is not guessed", request: func(s *stage) *request {
-			return use(s, "web", s.send(s.pushed("web")).text("request_uri"))
+			return s.use("web", s.send(s.pushed("web")).text("request_uri"))
 		}, works: code, verdict: refused(), mutations: []mutation{
 			{name: "cut", change: func(r *request) { u := r.query.Get("request_uri"); r.query.Set("request_uri", u[:len(u)-1]) }}, {name: "longer", change: func(r *request) { r.query.Set("request_uri", r.query.Get("request_uri")+"A") }},
 			{name: "in capitals", change: func(r *request) { r.query.Set("request_uri", strings.ToUpper(r.query.Get("request_uri"))) }}, {name: "without the prefix", change: func(r *request) {
@@ -53,11 +55,11 @@ func pushedAttacks() []attack {
 		}},
 		{id: "once", name: "it leads to one code, and ends", play: func(p *play) {
 			uri := p.send(p.pushed("web")).text("request_uri")
-			p.control("first", p.send(use(p.stage, "web", uri)), code)
-			p.judge("again", p.send(use(p.stage, "web", uri)), refused())
+			p.control("first", p.send(p.use("web", uri)), code)
+			p.judge("again", p.send(p.use("web", uri)), refused())
 			other := p.send(p.pushed("web")).text("request_uri")
 			p.offset.Add(int64(61 * time.Second))
-			p.judge("too late", p.send(use(p.stage, "web", other)), refused())
+			p.judge("too late", p.send(p.use("web", other)), refused())
 			p.offset.Add(-int64(61 * time.Second))
 		}},
 	}
@@ -72,29 +74,31 @@ func (s *stage) object(head, changes map[string]any) string {
 	return sign(s.robot, with(map[string]any{"alg": "EdDSA", "kid": "one", "typ": "oauth-authz-req+jwt"}, head), with(claims, changes))
 }
 
+// sendObject is the request that sends alice's browser with a request object.
+func (s *stage) sendObject(object string) *request {
+	r := get("/oauth/authorize")
+	r.query = url.Values{"client_id": {"robot"}, "request": {object}, "response_type": {"code"}, "scope": {"openid"}}
+	return r.from(s.person("alice"))
+}
+
 // objectAttacks are on signed requests. RFC 9101 §4, §6.3, §10, WB-13 to WB-16
 func objectAttacks() []attack {
-	send := func(s *stage, object string) *request {
-		r := get("/oauth/authorize")
-		r.query = url.Values{"client_id": {"robot"}, "request": {object}, "response_type": {"code"}, "scope": {"openid"}}
-		return r.from(s.person("alice"))
-	}
 	return []attack{
 		{id: "WB-14", name: "only what the client signed for this server and this purpose", play: func(p *play) {
-			p.control("the right one", p.send(send(p.stage, p.object(nil, nil))), code)
+			p.control("the right one", p.send(p.sendObject(p.object(nil, nil))), code)
 			now := p.now().Unix()
 			for name, changes := range map[string]map[string]any{
 				"another iss": {"iss": "web"}, "no iss": {"iss": nil}, "another client": {"client_id": "web"}, "aud of another server": {"aud": "https://evil.test"}, "no aud": {"aud": nil}, "aud with others": {"aud": []string{"https://evil.test"}}, "a sub": {"sub": "robot"}, "expired": {"exp": now - 300},
 				"no exp": {"exp": nil}, "for years": {"exp": now + 1e9}, "exp as text": {"exp": "9999999999"}, "from the future": {"iat": now + 600, "nbf": now + 600}, "a nested request": {"request": "x"}, "a nested request_uri": {"request_uri": "x"}, "another redirect_uri": {"redirect_uri": "https://evil.test"},
 				"no challenge": {"code_challenge": nil}, "plain": {"code_challenge_method": "plain"}, "an object for a text": {"scope": map[string]any{"a": 1}}, "a list for a text": {"state": []string{"a"}}, "a huge jti": {"jti": strings.Repeat("a", 3000)}, "a scope of others": {"scope": "admin"}, "max_age as text": {"max_age": "x"},
 			} {
-				p.judge(name, p.send(send(p.stage, p.object(nil, changes))), refused())
+				p.judge(name, p.send(p.sendObject(p.object(nil, changes))), refused())
 			}
 			for name, head := range map[string]map[string]any{
 				"typ of an assertion": {"typ": "client-authentication+jwt"}, "typ of a proof": {"typ": "dpop+jwt"}, "typ of an access token": {"typ": "at+jwt"}, "typ of a logout token": {"typ": "logout+jwt"}, "another kid": {"kid": "two"}, "a kid that is a path": {"kid": "../../one"}, "crit": {"crit": []string{"x"}, "x": 1}, "b64": {"b64": false, "crit": []string{"b64"}},
 				"another alg": {"alg": "ES256"}, "HS256": {"alg": "HS256"},
 			} {
-				p.judge("head: "+name, p.send(send(p.stage, p.object(head, nil))), refused())
+				p.judge("head: "+name, p.send(p.sendObject(p.object(head, nil))), refused())
 			}
 			good := p.object(nil, nil)
 			head, claims := claimsOf(good, 0), claimsOf(good, 1)
@@ -103,14 +107,14 @@ func objectAttacks() []attack {
 				"HS256 by the public key": hs256(with(head, map[string]any{"alg": "HS256"}), claims, string(jwks(p.robot))), "HS256 by nothing": hs256(with(head, map[string]any{"alg": "HS256"}), claims, ""), "other claims": strings.Split(good, ".")[0] + "." + encoded(inJSON(with(claims, map[string]any{"scope": "openid"}))) + "." + strings.Split(good, ".")[2],
 				"JWE": "a.b.c.d.e", "a large one": good + strings.Repeat("A", 7000), "empty parts": "..", "no JWT": "x",
 			} {
-				p.judge(name, p.send(send(p.stage, object)), either(refused(), stays))
+				p.judge(name, p.send(p.sendObject(object)), either(refused(), stays))
 			}
 		}},
 		{id: "unsigned", name: "what stands beside a signed request does not count", play: func(p *play) {
-			r := send(p.stage, p.object(nil, nil))
+			r := p.sendObject(p.object(nil, nil))
 			p.control("alone", p.send(r), code)
 			for name, value := range map[string]string{"redirect_uri": "https://evil.test/cb", "state": "evil", "scope": "admin", "code_challenge": "x", "response_mode": "fragment"} {
-				r := send(p.stage, p.object(nil, nil))
+				r := p.sendObject(p.object(nil, nil))
 				set(name, value)(r)
 				p.judge(name, p.send(r), func(a *answer) error {
 					if to := a.location(); to != nil && to.Query().Has("code") && to.Query().Get("state") == "state-1" {
@@ -122,16 +126,16 @@ func objectAttacks() []attack {
 		}},
 		{id: "once", name: "it leads to one code", play: func(p *play) {
 			object := p.object(nil, map[string]any{"jti": "once-" + p.issuer})
-			p.control("first", p.send(send(p.stage, object)), code)
-			p.judge("again", p.send(send(p.stage, object)), refused())
+			p.control("first", p.send(p.sendObject(object)), code)
+			p.judge("again", p.send(p.sendObject(object)), refused())
 		}},
 		{id: "foreign", name: "another client can't use it", play: func(p *play) {
-			p.control("its own", p.send(send(p.stage, p.object(nil, nil))), code)
-			r := send(p.stage, p.object(nil, nil))
+			p.control("its own", p.send(p.sendObject(p.object(nil, nil))), code)
+			r := p.sendObject(p.object(nil, nil))
 			set("client_id", "web")(r)
 			p.judge("web", p.send(r), either(refused(), stays))
 			assertion := p.assertion(nil, nil)
-			p.judge("an assertion", p.send(send(p.stage, assertion)), either(refused(), stays))
+			p.judge("an assertion", p.send(p.sendObject(assertion)), either(refused(), stays))
 			p.judge("as an assertion", p.send(p.asserted(p.object(nil, nil))), both(refused("invalid_client"), status(http.StatusUnauthorized)))
 		}},
 	}

@@ -30,18 +30,28 @@ type stage struct {
 	t testing.TB
 }
 
+// shared is one issuer of a run.
 type shared struct {
+	*run
 	issuer   string
-	listener *httptest.Server
 	server   *server.Server
+	signedIn map[string]*browser
+}
+
+// run is what all issuers of one process have in common.
+type run struct {
+	listener *httptest.Server
 	robot    ed25519.PrivateKey // of the client that signs
 	offset   atomic.Int64
 	log      journal
+	store    storage.Backend
+	first    atomic.Pointer[http.Handler]
+	second   atomic.Pointer[http.Handler] // of the issuer below /two; nil: nobody asked for it yet
+	beside   *shared                      // that issuer
 
 	mu       sync.Mutex
 	verdicts map[string]string
 	secrets  map[string]bool
-	signedIn map[string]*browser
 }
 
 // people may sign in; the values are their passwords.
@@ -57,7 +67,7 @@ const (
 )
 
 // cast are the clients. All are first-party but "asks", which people are asked about.
-func (s *shared) cast() []storage.Client {
+func (s *run) cast() []storage.Client {
 	const all = "openid profile email offline_access notes:read notes:write"
 	confidential := func(id, secret string) storage.Client {
 		return storage.Client{
@@ -82,6 +92,7 @@ func (s *shared) cast() []storage.Client {
 		web, other, asks, strict, jwt, robot, public("spa", "https://spa.test/cb"), public("cli", "http://127.0.0.1/cb"),
 		public("app", "test.app:/cb"), public("query", "https://query.test/cb?tenant=1", "https://query.test/a/b/cb"),
 		{ID: "holder", TokenEndpointAuthMethod: storage.AuthMethodSelfSigned, JWKSURI: "https://holder.test/jwks", Scope: "notes:read", GrantTypes: []string{"client_credentials"}},
+		{ID: "proving", Secret: "secret-of-proving-0123456789abcdef", Scope: "notes:read", DefaultScope: "notes:read", GrantTypes: []string{"client_credentials"}, DPoPBoundAccessTokens: true, RequireDPoPNonce: true},
 		{ID: api, Secret: secretOfAPI, Scope: "notes:read", GrantTypes: []string{"client_credentials"}},
 	}
 }
@@ -93,49 +104,67 @@ func newStage(t testing.TB, secure bool, configure ...func(*server.Config)) *sta
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shared{verdicts: map[string]string{}, secrets: map[string]bool{}, signedIn: map[string]*browser{}, robot: robot}
+	r := &run{verdicts: map[string]string{}, secrets: map[string]bool{}, robot: robot, store: memory.New()}
+	t.Cleanup(func() { _ = r.store.Close() })
 	for _, password := range people {
-		s.secrets[password] = true
+		r.secrets[password] = true
 	}
-	var handler http.Handler
-	s.listener = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
-	log := slog.New(slog.NewJSONHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.listener.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelError)
+	r.listener = httptest.NewUnstartedServer(r)
+	r.listener.Config.ErrorLog = slog.NewLogLogger(r.logger().Handler(), slog.LevelError)
 	if secure {
-		s.listener.StartTLS()
+		r.listener.StartTLS()
 	} else {
-		s.listener.Start()
+		r.listener.Start()
 	}
-	t.Cleanup(s.listener.Close)
-	s.issuer = s.listener.URL
-	store := memory.New()
-	t.Cleanup(func() { _ = store.Close() })
+	t.Cleanup(r.listener.Close)
+	return &stage{shared: r.issue(t, "", &r.first, configure...), t: t}
+}
+
+// ServeHTTP gives a request to the issuer whose path it has.
+func (r *run) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	to := r.first.Load()
+	if next := r.second.Load(); next != nil && (strings.HasPrefix(req.URL.Path, neighbourPath+"/") || strings.HasSuffix(req.URL.Path, neighbourPath)) {
+		to = next
+	}
+	(*to).ServeHTTP(w, req)
+}
+
+func (r *run) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(&r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// issue starts an issuer with this path.
+func (r *run) issue(t testing.TB, path string, at *atomic.Pointer[http.Handler], configure ...func(*server.Config)) *shared {
+	t.Helper()
+	s := &shared{run: r, issuer: r.listener.URL + path, signedIn: map[string]*browser{}}
 	config := server.Config{
-		Issuer: s.issuer, Store: store, Login: handlers.PasswordLogin{Verify: verify}, Clients: s.cast(), DefaultAudience: api, DeviceGrant: true,
+		Issuer: s.issuer, Store: r.store, Login: handlers.PasswordLogin{Verify: verify}, Clients: s.cast(), DefaultAudience: api, DeviceGrant: true,
 		Scopes: []server.Scope{{Name: "profile"}, {Name: "email"}, {Name: "notes:read", Description: "Read your notes"}, {Name: "notes:write"}},
-		Keys:   server.Keys{Algorithms: []string{"RS256", "ES256"}}, Logger: log, Clock: func() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) },
+		Keys:   server.Keys{Algorithms: []string{"RS256", "ES256"}}, Logger: r.logger(), Clock: r.now,
 		Limits: server.Limits{Begun: -1, Grants: -1}, Registration: server.Registration{Endpoint: server.RegistrationOpen, Documents: true, PerAddress: 1 << 20, InAll: 1 << 20},
 		MutualTLS: server.MutualTLS{Accept: true, Header: "Client-Cert"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}
 	for i := range config.Clients {
 		if secret := config.Clients[i].Secret; secret != "" {
-			s.secrets[string(secret)] = true
+			r.keep(string(secret))
 		}
 	}
 	for _, change := range configure {
 		change(&config)
 	}
+	var err error
 	if s.server, err = server.New(context.Background(), config); err != nil {
 		t.Fatal(err)
 	}
-	handler = s.server.Handler()
-	return &stage{shared: s, t: t}
+	handler := s.server.Handler()
+	at.Store(&handler)
+	return s
 }
 
 // within is the stage in a test of its own.
 func (s *stage) within(t testing.TB) *stage { return &stage{shared: s.shared, t: t} }
 
-func (s *shared) now() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) }
+func (s *run) now() time.Time { return time.Now().Add(time.Duration(s.offset.Load())) }
 
 func verify(_ context.Context, username, password string) (handlers.Subject, error) {
 	if right, known := people[username]; !known || right != password {
@@ -145,7 +174,7 @@ func verify(_ context.Context, username, password string) (handlers.Subject, err
 }
 
 // keep remembers what must not be told to anybody but by the answer that gives it out.
-func (s *shared) keep(secrets ...string) {
+func (s *run) keep(secrets ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, secret := range secrets {

@@ -3,9 +3,11 @@
 export class Browser {
   #cookies = new Map();
 
-  constructor(issuer, people) {
+  // fetched is how it reaches the provider.
+  constructor(issuer, people, fetched = fetch) {
     this.issuer = issuer;
     this.people = people;
+    this.fetch = fetched;
   }
 
   // open goes to an address and wherever the provider leads, until it shows a page or
@@ -13,7 +15,7 @@ export class Browser {
   async open(address, init = {}) {
     let url = new URL(address);
     for (let n = 0; n < 10; n++) {
-      const response = await fetch(url, {
+      const response = await this.fetch(url, {
         ...init,
         redirect: "manual",
         headers: { ...init.headers, cookie: [...this.#cookies].map(([k, v]) => `${k}=${v}`).join("; ") },
@@ -60,20 +62,20 @@ export class Browser {
 
   // signIn goes to an address as somebody, through login and consent where they are
   // asked for, and returns where it ends.
-  async signIn(address, name = "alice") {
+  async signIn(address, name = "alice", decision = "allow") {
     let page = await this.open(address);
     if (page.html?.includes('name="username"')) {
       page = await this.submit(page, "username", { username: name, password: this.people[name] });
     }
     if (page.html?.includes('name="decision"')) {
-      page = await this.submit(page, "decision", { decision: "allow" });
+      page = await this.submit(page, "decision", { decision });
     }
     return page;
   }
 
   // callback is signIn that ends at the client.
-  async callback(address, name) {
-    const end = await this.signIn(address, name);
+  async callback(address, name, decision) {
+    const end = await this.signIn(address, name, decision);
     if (end.left === undefined) {
       throw new Error(`${end.status} ${end.url}: the browser did not come back:\n${end.html}`);
     }

@@ -57,28 +57,37 @@ class Memory {
   }
 }
 
-for (const [how, document] of [["a metadata document", input.document], ["registration", undefined]]) {
-  test(`the MCP SDK connects by ${how}`, async () => {
-    const memory = new Memory(document);
-    const connect = async () => {
-      const transport = new StreamableHTTPClientTransport(new URL(input.mcp), { authProvider: memory });
-      const client = new Client({ name: "sdk", version: "1" });
-      return { transport, client, done: client.connect(transport) };
-    };
-    const first = await connect();
-    await assert.rejects(first.done, UnauthorizedError);
-    assert.equal(memory.sent.searchParams.get("resource"), input.mcp);
-    assert.equal(memory.client.client_id === document, document !== undefined);
+const ways = { "a metadata document": input.document, registration: undefined };
 
-    const told = await new Browser(input.issuer, input.people).callback(memory.sent);
-    assert.equal(told.searchParams.get("iss"), input.issuer);
-    await first.transport.finishAuth(told.searchParams.get("code"));
-    assert.ok(memory.saved.access_token);
+async function connect(memory) {
+  const transport = new StreamableHTTPClientTransport(new URL(input.mcp), { authProvider: memory });
+  const client = new Client({ name: "sdk", version: "1" });
+  return { transport, client, done: client.connect(transport) };
+}
 
-    const { client, done } = await connect();
-    await done;
-    const result = await client.callTool({ name: "read_notes", arguments: {} });
-    assert.equal(result.content[0].text, "the notes of alice");
-    await client.close();
-  });
+for (const [how, document] of Object.entries(ways)) {
+  for (const decision of ["deny", "allow"]) {
+    test(`the MCP SDK connects by ${how}, and the person answers ${decision}`, async () => {
+      const memory = new Memory(document);
+      const first = await connect(memory);
+      await assert.rejects(first.done, UnauthorizedError);
+      assert.equal(memory.sent.searchParams.get("resource"), input.mcp);
+      assert.equal(memory.client.client_id === document, document !== undefined);
+
+      const told = await new Browser(input.issuer, input.people).callback(memory.sent, "alice", decision);
+      assert.equal(told.searchParams.get("iss"), input.issuer);
+      if (decision === "deny") {
+        assert.equal(told.searchParams.get("error"), "access_denied");
+        return;
+      }
+      await first.transport.finishAuth(told.searchParams.get("code"));
+      assert.ok(memory.saved.access_token);
+
+      const { client, done } = await connect(memory);
+      await done;
+      const result = await client.callTool({ name: "read_notes", arguments: {} });
+      assert.equal(result.content[0].text, "alice has no notes yet");
+      await client.close();
+    });
+  }
 }

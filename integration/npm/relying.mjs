@@ -2,60 +2,11 @@
 // describes. Both check what they are told more strictly than most clients do.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import * as oauth from "oauth4webapi";
 import * as client from "openid-client";
-import { Browser, forms } from "./browser.mjs";
-
-const world = JSON.parse(readFileSync(0, "utf8"));
-const server = new URL(world.issuer);
-const insecure = { execute: [client.allowInsecureRequests] };
-const scope = "openid profile email offline_access";
-
-const browser = () => new Browser(world.issuer, world.people);
-
-// secretive is the configuration of a client with a secret.
-const secretive = (id, auth = client.ClientSecretBasic, metadata = {}) =>
-  client.discovery(server, id, metadata, auth(world.clients[id].secret), insecure);
-
-// The names that WebCrypto has for the algorithms.
-const algorithms = {
-  RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
-  PS256: { name: "RSA-PSS", hash: "SHA-256" },
-  ES256: { name: "ECDSA", namedCurve: "P-256" },
-  EdDSA: { name: "Ed25519" },
-};
-
-async function keyOf(id) {
-  const { key, alg } = world.clients[id];
-  return { key: await crypto.subtle.importKey("pkcs8", Buffer.from(key, "base64"), algorithms[alg], false, ["sign"]), kid: "one" };
-}
-
-// signing is the configuration of a client with a key.
-const signing = async (id, metadata = {}) => client.discovery(server, id, metadata, client.PrivateKeyJwt(await keyOf(id)), insecure);
-
-// begin makes what one sign-in needs.
-async function begin(id, more = {}) {
-  const pkceCodeVerifier = client.randomPKCECodeVerifier();
-  const checks = { pkceCodeVerifier, expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
-  const parameters = {
-    redirect_uri: `https://${id}.test/cb`,
-    scope,
-    code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
-    code_challenge_method: "S256",
-    state: checks.expectedState,
-    nonce: checks.expectedNonce,
-    ...more,
-  };
-  return { parameters, checks };
-}
-
-const refuses = (promise, error) =>
-  assert.rejects(promise, (e) => {
-    assert.equal(e.error, error, `${e}: ${e.cause}`);
-    return true;
-  });
+import { forms } from "./browser.mjs";
+import { anybody, begin, browser, everySigned, keyOf, options, refuses, secretive, server, signing, told, world } from "./kit.mjs";
 
 for (const [name, auth] of [["client_secret_basic", client.ClientSecretBasic], ["client_secret_post", client.ClientSecretPost]]) {
   test(`the whole job by ${name}`, async () => {
@@ -77,9 +28,9 @@ for (const [name, auth] of [["client_secret_basic", client.ClientSecretBasic], [
     assert.equal(next.claims().sub, claims.sub);
     assert.notEqual(next.refresh_token, tokens.refresh_token);
 
-    const told = await client.tokenIntrospection(config, next.access_token);
-    assert.equal(told.active, true);
-    assert.equal(told.client_id, "web");
+    const known = await client.tokenIntrospection(config, next.access_token);
+    assert.equal(known.active, true);
+    assert.equal(known.client_id, "web");
     await client.tokenRevocation(config, next.refresh_token, { token_type_hint: "refresh_token" });
     assert.deepEqual(await client.tokenIntrospection(config, next.access_token), { active: false });
     await refuses(client.refreshTokenGrant(config, next.refresh_token), "invalid_grant");
@@ -95,7 +46,7 @@ for (const [name, auth] of [["client_secret_basic", client.ClientSecretBasic], [
 }
 
 test("a public client", async () => {
-  const config = await client.discovery(server, "spa", {}, client.None(), { ...insecure, algorithm: "oauth2" });
+  const config = await client.discovery(server, "spa", {}, client.None(), { ...options(), algorithm: "oauth2" });
   const { parameters, checks } = await begin("spa");
   const callback = await browser().callback(client.buildAuthorizationUrl(config, parameters));
   const tokens = await client.authorizationCodeGrant(config, callback, checks);
@@ -108,7 +59,7 @@ test("client credentials", async () => {
   const tokens = await client.clientCredentialsGrant(config, { scope: "notes:read" });
   assert.equal(tokens.scope, "notes:read");
   await refuses(client.clientCredentialsGrant(config, { scope: "unheard:of" }), "invalid_scope");
-  const wrong = await client.discovery(server, "machine", {}, client.ClientSecretBasic("wrong"), insecure);
+  const wrong = await client.discovery(server, "machine", {}, client.ClientSecretBasic("wrong"), options());
   await assert.rejects(client.clientCredentialsGrant(wrong), (e) => e instanceof client.WWWAuthenticateChallengeError || e.error === "invalid_client");
 });
 
@@ -131,14 +82,7 @@ for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
   test(`every word is signed by ${alg}`, async () => {
     const id = `signs-${alg.toLowerCase()}`;
     const key = await keyOf(id);
-    const config = await signing(id, {
-      userinfo_signed_response_alg: "ES256",
-      introspection_signed_response_alg: "ES256",
-      authorization_signed_response_alg: "ES256",
-      id_token_signed_response_alg: "ES256",
-    });
-    client.useJwtResponseMode(config);
-    client.enableNonRepudiationChecks(config); // verifies every signature, also where TLS would do
+    const config = await everySigned(id);
     const { parameters, checks } = await begin(id);
 
     // In the link first, then pushed.
@@ -154,8 +98,7 @@ for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
 
     const info = await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub);
     assert.equal(info.aud, id);
-    const told = await client.tokenIntrospection(config, tokens.access_token);
-    assert.equal(told.active, true);
+    assert.equal((await client.tokenIntrospection(config, tokens.access_token)).active, true);
     const next = await client.refreshTokenGrant(config, tokens.refresh_token);
     await client.tokenRevocation(config, next.refresh_token);
     assert.equal((await client.tokenIntrospection(config, next.access_token)).active, false);
@@ -163,7 +106,7 @@ for (const alg of ["RS256", "PS256", "ES256", "EdDSA"]) {
 }
 
 for (const alg of ["ES256", "PS256", "RS256", "Ed25519"]) {
-  for (const [id, make] of [["nonces", signing], ["spa", (id) => client.discovery(server, id, {}, client.None(), insecure)]]) {
+  for (const [id, make] of [["nonces", signing], ["spa", anybody]]) {
     test(`tokens of ${id} bound to a key of ${alg}`, async () => {
       const config = await make(id);
       const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg));
@@ -182,27 +125,58 @@ for (const alg of ["ES256", "PS256", "RS256", "Ed25519"]) {
       }
       await assert.rejects(client.fetchUserInfo(config, next.access_token, info.sub), client.WWWAuthenticateChallengeError);
 
-      // An API of ours, which wants nonces of its own.
-      const api = new URL(world.api);
-      const read = await client.fetchProtectedResource(config, next.access_token, api, "GET", null, undefined, { DPoP });
-      assert.equal(await read.text(), "hello alice");
-      const again = await client.fetchProtectedResource(config, next.access_token, api, "GET", null, undefined, { DPoP });
-      assert.equal(again.status, 200);
+      // APIs of ours, which want nonces of their own, and what one of them may ask.
+      for (const [where, address] of Object.entries(world.apis)) {
+        for (let n = 0; n < 2; n++) {
+          const read = await client.fetchProtectedResource(config, next.access_token, new URL(address), "GET", null, undefined, { DPoP });
+          assert.equal(await read.text(), "hello alice", where);
+        }
+        const thief = client.getDPoPHandle(config, await client.randomDPoPKeyPair(alg));
+        await assert.rejects(client.fetchProtectedResource(config, next.access_token, new URL(address), "GET", null, undefined, { DPoP: thief }), (e) => {
+          assert.equal(e.cause[0].parameters.error, "invalid_token", where);
+          return true;
+        });
+        const unproven = await fetch(address, { headers: { authorization: `Bearer ${next.access_token}` } });
+        assert.equal(unproven.status, 401, where);
+      }
+      assert.deepEqual((await told(next.access_token)).cnf, { jkt: await DPoP.calculateThumbprint() });
     });
   }
 }
 
-test("a device", async () => {
-  const config = await client.discovery(server, "tv", {}, client.None(), insecure);
-  const device = await client.initiateDeviceAuthorization(config, { scope: "openid offline_access" });
+for (const bound of [false, true]) {
+  test(`a device ${bound ? "with" : "without"} a key`, async () => {
+    const config = await anybody("tv");
+    const DPoP = bound ? client.getDPoPHandle(config, await client.randomDPoPKeyPair("ES256")) : undefined;
+    const device = await client.initiateDeviceAuthorization(config, { scope: "openid offline_access" });
+    const alice = browser();
+    let page = await alice.open(device.verification_uri_complete);
+    page = await alice.submit(page, "user_code", { user_code: device.user_code });
+    page = await alice.submit(page, "username", { username: "alice", password: world.people.alice });
+    await alice.submit(page, "decision", { decision: "allow" });
+    const tokens = await client.pollDeviceAuthorizationGrant(config, { ...device, interval: 1 }, undefined, { DPoP });
+    assert.ok(tokens.claims().sub);
+    assert.equal(tokens.token_type, bound ? "dpop" : "bearer");
+    await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
+    if (bound) {
+      await refuses(client.refreshTokenGrant(config, tokens.refresh_token), "invalid_dpop_proof");
+    }
+  });
+}
+
+test("signing out without an ID token is asked about", async () => {
+  const config = await secretive("web");
   const alice = browser();
-  let page = await alice.open(device.verification_uri_complete);
-  page = await alice.submit(page, "user_code", { user_code: device.user_code });
-  page = await alice.submit(page, "username", { username: "alice", password: world.people.alice });
-  await alice.submit(page, "decision", { decision: "allow" });
-  const tokens = await client.pollDeviceAuthorizationGrant(config, { ...device, interval: 1 });
-  assert.ok(tokens.claims().sub);
-  await client.refreshTokenGrant(config, tokens.refresh_token);
+  const { parameters, checks } = await begin("web");
+  await client.authorizationCodeGrant(config, await alice.callback(client.buildAuthorizationUrl(config, parameters)), checks);
+  const address = client.buildEndSessionUrl(config, { post_logout_redirect_uri: "https://web.test/bye", state: "bye" });
+  assert.equal(address.searchParams.get("client_id"), "web");
+  const page = await alice.open(address);
+  assert.equal(page.status, 200);
+  const quiet = { ...parameters, prompt: "none" };
+  assert.ok((await alice.callback(client.buildAuthorizationUrl(config, quiet))).searchParams.has("code"));
+  assert.equal((await alice.submit(page, "decision", { decision: "signout" })).left?.href, "https://web.test/bye?state=bye");
+  assert.equal((await alice.callback(client.buildAuthorizationUrl(config, quiet))).searchParams.get("error"), "login_required");
 });
 
 // oauth4webapi by itself, as an API that verifies tokens alone and as a client.
@@ -212,7 +186,7 @@ async function authorizationServer() {
 }
 
 test("an API that verifies JWT access tokens itself", async () => {
-  const config = await client.discovery(server, "jwt-machine", {}, client.ClientSecretBasic(world.clients["jwt-machine"].secret), insecure);
+  const config = await secretive("jwt-machine");
   const as = await authorizationServer();
   const pair = await client.randomDPoPKeyPair("ES256", { extractable: false });
   const tokens = await client.clientCredentialsGrant(config, undefined, { DPoP: client.getDPoPHandle(config, pair) });
@@ -225,24 +199,26 @@ test("an API that verifies JWT access tokens itself", async () => {
       return new Response();
     },
   });
-  const options = { [oauth.allowInsecureRequests]: true, requireDPoP: true };
-  const claims = await oauth.validateJwtAccessToken(as, request, "https://api.test", options);
+  const bound = { [oauth.allowInsecureRequests]: true, requireDPoP: true };
+  const claims = await oauth.validateJwtAccessToken(as, request, "https://api.test", bound);
   assert.equal(claims.client_id, "jwt-machine");
   assert.equal(claims.scope, "notes:read");
-  await assert.rejects(oauth.validateJwtAccessToken(as, request, "https://other.test", options));
+  await assert.rejects(oauth.validateJwtAccessToken(as, request, "https://other.test", bound));
 });
 
-test("an introspection as a JWT", async () => {
+test("an introspection as a JWT, of a token that is bound to a key", async () => {
   const as = await authorizationServer();
   const machine = await secretive("machine");
-  const { access_token: token } = await client.clientCredentialsGrant(machine);
+  const DPoP = client.getDPoPHandle(machine, await client.randomDPoPKeyPair());
+  const { access_token: token } = await client.clientCredentialsGrant(machine, undefined, { DPoP });
   const api = { client_id: "https://api.test" };
   const response = await oauth.introspectionRequest(as, api, oauth.ClientSecretBasic(world.clients[api.client_id].secret), token, {
     requestJwtResponse: true,
     [oauth.allowInsecureRequests]: true,
   });
   assert.equal(response.headers.get("content-type"), "application/token-introspection+jwt");
-  const told = await oauth.processIntrospectionResponse(as, { ...api, introspection_signed_response_alg: "ES256" }, response);
+  const known = await oauth.processIntrospectionResponse(as, { ...api, introspection_signed_response_alg: "ES256" }, response);
   await oauth.validateApplicationLevelSignature(as, response, { [oauth.allowInsecureRequests]: true });
-  assert.equal(told.client_id, "machine");
+  assert.equal(known.client_id, "machine");
+  assert.deepEqual(known.cnf, { jkt: await DPoP.calculateThumbprint() });
 });
