@@ -139,6 +139,32 @@ func logoutAttacks() []attack {
 			p.judge("another client_id", p.send(r), stays)
 		},
 	}, {
+		id: "session", name: "a hint of another session of the person asks", play: func(p *play) {
+			here, elsewhere := p.signIn("bob"), p.signIn("bob")
+			hintOf := func(b *browser) string {
+				r := p.authorize("web").from(b)
+				set("prompt", "none")(r)
+				a := p.send(r)
+				p.control("signed in", a, code)
+				return p.send(p.redeem("web", a.location().Query().Get("code"))).text("id_token")
+			}
+			own, other := hintOf(here), hintOf(elsewhere)
+			p.judge("a hint of the session in another browser", p.follow(here, p.send(logout(other).from(here))), shows("signout"))
+			p.judge("a hint of another person", p.follow(here, p.send(logout(p.tokens("web").text("id_token")).from(here))), shows("signout"))
+			hintOf(here)
+			hintOf(elsewhere)
+			p.control("a hint of this one", p.send(logout(own).from(here)), func(a *answer) error {
+				if to := a.location(); to == nil || to.String() != "https://web.test/bye" {
+					return fmt.Errorf("it does not lead to the client")
+				}
+				return nil
+			})
+			r := p.authorize("web").from(here)
+			set("prompt", "none")(r)
+			p.judge("afterwards", p.send(r), refused("login_required"))
+			hintOf(elsewhere)
+		},
+	}, {
 		id: "csrf", name: "another site signs nobody out", play: func(p *play) {
 			b := p.signIn("bob")
 			quiet := func() *answer {

@@ -16,13 +16,7 @@ const neighbourPath = "/two"
 
 // neighbour is a second issuer in the same process and the same store, with the same
 // clients, secrets and people. Whoever holds something of the first one tries it there.
-func (s *stage) neighbour() *stage {
-	s.t.Helper()
-	if s.beside == nil {
-		s.beside = s.issue(s.t, neighbourPath, &s.second)
-	}
-	return &stage{shared: s.beside, t: s.t}
-}
+func (s *stage) neighbour() *stage { return &stage{shared: s.beside, t: s.t} }
 
 // planted are the cookies of a browser, once as they are and once under the names by which
 // the other issuer knows its own.

@@ -46,7 +46,7 @@ type run struct {
 	log      journal
 	store    storage.Backend
 	first    atomic.Pointer[http.Handler]
-	second   atomic.Pointer[http.Handler] // of the issuer below /two; nil: nobody asked for it yet
+	second   atomic.Pointer[http.Handler] // of the issuer below /two
 	beside   *shared                      // that issuer
 
 	mu       sync.Mutex
@@ -117,14 +117,16 @@ func newStage(t testing.TB, secure bool, configure ...func(*server.Config)) *sta
 		r.listener.Start()
 	}
 	t.Cleanup(r.listener.Close)
-	return &stage{shared: r.issue(t, "", &r.first, configure...), t: t}
+	s := &stage{shared: r.issue(t, "", &r.first, configure...), t: t}
+	r.beside = r.issue(t, neighbourPath, &r.second, configure...)
+	return s
 }
 
 // ServeHTTP gives a request to the issuer whose path it has.
 func (r *run) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	to := r.first.Load()
-	if next := r.second.Load(); next != nil && (strings.HasPrefix(req.URL.Path, neighbourPath+"/") || strings.HasSuffix(req.URL.Path, neighbourPath)) {
-		to = next
+	if strings.HasPrefix(req.URL.Path, neighbourPath+"/") || strings.HasSuffix(req.URL.Path, neighbourPath) {
+		to = r.second.Load()
 	}
 	(*to).ServeHTTP(w, req)
 }
