@@ -144,7 +144,9 @@ func neighbourSessions(p *play) {
 
 	// A consent that is remembered at home.
 	ask := func(s *stage, who *browser) *request { return s.silent("asks", who) }
-	p.open(alice, p.authorize("asks").url(p.issuer))
+	once := p.authorize("asks")
+	set("prompt", "consent")(once) // others may have been here before
+	p.open(alice, once.url(p.issuer))
 	p.control("a consent", p.submit(alice, url.Values{"decision": {"allow"}}), code)
 	p.control("it is remembered", p.send(ask(p.stage, alice)), code)
 	p.judge("it is not at the other", next.send(ask(next, there)), refused("consent_required", "interaction_required"))
