@@ -11,7 +11,8 @@ import (
 
 const (
 	// framesTime is how many seconds the pages of clients have before the browser goes
-	// on. The frames are lazy, so that one which never loads does not hold that up.
+	// on, which it does not while the page loads. So the frames are lazy, and the style
+	// sheet keeps them far away at first: one that never answers holds nothing up.
 	framesTime = "3"
 	maxFrames  = 50
 )
