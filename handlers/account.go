@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/hmac"
 	"encoding/base64"
 	"net/http"
@@ -54,6 +55,31 @@ func (h *Handlers) owner(w http.ResponseWriter, r *http.Request, place string) (
 		rec.Step = stepSelect
 	}
 	return p, h.begin(w, r, rec, id, secret)
+}
+
+// startAccount goes on with a sign-in for a page of the account that was set back to its
+// beginning: to the page when somebody is there by now, and else to the login. There is no
+// client to which anything could be granted.
+func (h *Handlers) startAccount(w http.ResponseWriter, r *http.Request, a *engine.Authorization, at *resumed) *engine.Error {
+	p, choose, err := h.pick(r, a)
+	switch {
+	case err != nil:
+		return storeFailed(err)
+	case choose:
+		return h.ask(w, r, a, at, stepSelect, present{})
+	case p.nobody():
+		return h.ask(w, r, a, at, stepLogin, present{})
+	}
+	in := h.view(a, at.record, at.id, at.secret)
+	in.decision = at.decision
+	o, e := h.moved(r, in, func(_ context.Context, rec *record) (outcome, error) {
+		rec.Step = stepDone
+		return outcome{Place: h.path(rec.Account)}, nil
+	})
+	if e != nil {
+		return e
+	}
+	return h.deliver(w, r, o, "")
 }
 
 // accountForm reads a form of an account page. It counts only from our own site, and

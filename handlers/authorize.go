@@ -26,6 +26,7 @@ func (h *Handlers) authorize(w http.ResponseWriter, r *http.Request) *engine.Err
 		return e
 	}
 	a, e := h.engine.CheckAuthorize(r.Context(), params)
+	x.silently(a)
 	if a != nil {
 		x.locales = a.UILocales // a pushed request names them where the browser does not see it
 	}
@@ -250,7 +251,7 @@ func (h *Handlers) trySilently(w http.ResponseWriter, r *http.Request, a *engine
 	}
 	in := h.view(a, nil, "", "")
 	discarded := newResponse()
-	r, cancel := h.timed(r)
+	r, cancel := h.timed(r, in)
 	defer cancel()
 	h.login(in)(discarded, r, in)
 	switch {

@@ -50,6 +50,8 @@ type exchange struct {
 	from     netip.Prefix
 	script   bool   // asks for JSON
 	at       string // ID of the interaction, once known
+
+	silent *engine.Authorization // a checked request with prompt=none, once known: nobody sees a page
 }
 
 type exchangeKey struct{}
@@ -142,7 +144,9 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 			h.log.ErrorContext(r.Context(), "a handler panicked", "request_id", x.id, "endpoint", rule.name,
 				"err", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 			out.reset()
-			h.refuse(out, r, failed("panic", fmt.Errorf("a panic of type %T", cause)))
+			if e := failed("panic", fmt.Errorf("a panic of type %T", cause)); !h.refuseSilently(out, r, e) {
+				h.refuse(out, r, e)
+			}
 		}
 		h.baseHeaders(out.header, x, out.status)
 		out.send(w, r)
@@ -172,7 +176,9 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 				out.header[name] = v
 			}
 		}
-		h.refuse(out, r, e)
+		if !h.refuseSilently(out, r, e) {
+			h.refuse(out, r, e)
+		}
 	}
 	if x.script {
 		h.asJSON(out)

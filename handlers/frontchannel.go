@@ -42,7 +42,7 @@ func (h *Handlers) frames(ctx context.Context, p present) (list []pages.Frame, e
 		if u.RawQuery != "" {
 			u.RawQuery += "&"
 		}
-		u.RawQuery += url.Values{"iss": {h.config.Issuer}, "sid": {part.SessionID}}.Encode()
+		u.RawQuery += url.Values{"iss": {h.config.Issuer}, "sid": {h.engine.SessionFor(c, part.SessionID)}}.Encode()
 		list = append(list, pages.Frame{URL: u.String(), Client: readable(c.DisplayName(), 60)})
 	}
 	return list, nil

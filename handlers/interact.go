@@ -47,11 +47,14 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 	}
 	at.decision = h.store.MAC("interaction decision", []byte(r.Method), []byte(r.URL.RawQuery), body)
 	if at.record.Logout && (at.record.Step == stepDone || at.record.ended(h.now())) {
+		if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && o.Goodbye != nil {
+			return h.goodbyeAgain(w, r, at, *o.Goodbye)
+		}
 		again := at.record.Step == stepDone && r.URL.Query().Has("session")
 		if decision := formField(r, body, "decision"); r.Method == http.MethodPost && (decision == "stay" || decision == "signout" && again) {
 			return h.logoutStep(w, r, at) // there is nothing to ask again
 		}
-		return h.signOut(w, r, at.record.params(), nil) // a second click, or Back
+		return h.signOut(w, r, at.record.params(), nil) // a late click, or Back
 	}
 	if at.record.Device != nil && at.record.Step == stepDone {
 		h.deviceDone(w, r, at.record)
@@ -109,10 +112,14 @@ func (h *Handlers) sameSite(r *http.Request) *engine.Error {
 // takeStep hands the request to the hook whose turn it is.
 func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed) *engine.Error {
 	a, e := h.recheck(r.Context(), at.record)
+	exchangeOf(r.Context()).silently(a)
 	if e != nil {
 		return h.refuseClient(w, r, a, e)
 	}
-	if at.record.Step == stepStart {
+	switch {
+	case at.record.Step == stepStart && at.record.Account != "":
+		return h.startAccount(w, r, a, at)
+	case at.record.Step == stepStart:
 		return h.decide(w, r, a, at)
 	}
 	// A form of a step that is over, sent again by a double click, must not be
@@ -124,7 +131,7 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 	in := h.view(a, at.record, at.id, at.secret)
 	in.decision = at.decision
 	w.Header().Set("Content-Security-Policy", hostPolicy)
-	r, cancel := h.timed(r)
+	r, cancel := h.timed(r, in)
 	defer cancel()
 	if at.record.Step == stepSelect {
 		w.Header().Del("Content-Security-Policy")

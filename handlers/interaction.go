@@ -61,6 +61,7 @@ type Interaction struct {
 	elsewhere   bool // it was found by a handler of the host's
 	accounts    []present
 	done        bool
+	late        func() bool   // the hook's time is over; nil: it has no end
 	silent      *outcome      // what Accept led to with prompt=none
 	silentError *engine.Error // or why it did not
 }
@@ -91,7 +92,7 @@ type ScopeView struct {
 // HintView is who the client thinks is signed in.
 type HintView struct {
 	Subject   string // as the client was told it; of a client with pairwise subjects, no Subject.ID
-	SessionID string
+	SessionID string // likewise; of such a client, no Subject.SessionID
 
 	names func(subjectID string) bool
 }
@@ -227,15 +228,20 @@ func (in *Interaction) Deny(w http.ResponseWriter, r *http.Request) {
 // Fail answers that the login can't be judged at the moment, with 503. The error
 // goes to the log; the interaction goes on.
 func (in *Interaction) Fail(w http.ResponseWriter, r *http.Request, err error) {
-	r, ok := in.enter(w, r)
+	r, ok := in.once(w, r)
 	if !ok {
 		return
 	}
+	e := loginUnavailable(err)
+	if !in.inTime() {
+		e = hookLate()
+		e.Cause = err
+	}
 	if in.record == nil {
-		in.silentError = loginUnavailable(err)
+		in.silentError = e
 		return
 	}
-	in.fail(w, r, loginUnavailable(err))
+	in.fail(w, r, e)
 }
 
 func loginUnavailable(err error) *engine.Error {
@@ -246,10 +252,20 @@ func loginUnavailable(err error) *engine.Error {
 	}
 }
 
-// enter begins the completion, once. A request that did not come through one of
+// enter begins the completion, once and in time.
+func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
+	r, ok := in.once(w, r)
+	if ok && !in.inTime() {
+		in.refuseLate(w, r)
+		return r, false
+	}
+	return r, ok
+}
+
+// once begins the completion, once. A request that did not come through one of
 // our endpoints, because a host finishes the login in a handler of its own, gets
 // what they give.
-func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
+func (in *Interaction) once(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	x := exchangeOf(r.Context())
 	if x.id == "" {
 		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales, script: WantsJSON(r)}

@@ -124,7 +124,11 @@ func (h *Handlers) shownIsGone(w http.ResponseWriter, r *http.Request, at *resum
 	case e != nil:
 		return e
 	case fresh != nil && fresh.Step == stepDone:
-		h.farewell(w, r, f, pages.SignedOut{})
+		said := goodbye{}
+		if o, ok := fresh.again(h.now(), at.decision, at.secret); ok && o.Goodbye != nil {
+			said = *o.Goodbye
+		}
+		h.farewell(w, r, f, said.page())
 		return nil
 	}
 	return h.signOut(w, r, at.record.params(), at)
@@ -213,10 +217,10 @@ func withState(uri, state string) string {
 	return u.String()
 }
 
-// toldTo is who is present, by the subject that a client is told.
+// toldTo is who is present, by the subject and the session that a client is told.
 func (h *Handlers) toldTo(c *storage.Client, p present) present {
 	if c != nil {
-		p.ID = h.engine.SubjectFor(c, p.ID)
+		p.ID, p.SessionID = h.engine.SubjectFor(c, p.ID), h.engine.SessionFor(c, p.SessionID)
 	}
 	return p
 }
@@ -248,7 +252,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 	}
 	if signOut && h.source != nil {
 		theirs := newResponse()
-		within, cancel := h.timed(r)
+		within, cancel := h.timed(r, nil)
 		defer cancel()
 		if err := h.source.EndSession(theirs, within); err != nil {
 			e := failed("sign_out_failed", err)
@@ -259,16 +263,21 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 			w.Header().Add("Set-Cookie", c)
 		}
 	}
-	if err := h.store.Do(r.Context(), func(ctx context.Context) error { return h.storeLogout(ctx, at, list, signOut) }); err != nil {
+	nobody := list[0].nobody()
+	var said goodbye
+	err := h.store.Do(r.Context(), func(ctx context.Context) (err error) {
+		said, err = h.storeLogout(ctx, at, list, signOut, goodbye{Stayed: !signOut && !nobody, Frames: frames})
+		return err
+	})
+	if err != nil {
 		return storeFailed(err)
 	}
-	nobody := list[0].nobody()
 	if signOut || nobody {
 		for _, p := range list {
 			h.dropSession(w, r, p)
 		}
 	}
-	h.farewell(w, r, f, pages.SignedOut{Stayed: !signOut && !nobody, Frames: frames})
+	h.farewell(w, r, f, said.page())
 	return nil
 }
 
@@ -285,30 +294,37 @@ func (h *Handlers) withDoubles(r *http.Request, list []present) ([]present, erro
 	return list, err
 }
 
-// storeLogout writes what a sign-out changes in the unit of work of ctx. What a click
-// before has done already is not done again, so that many clicks do not contend.
-func (h *Handlers) storeLogout(ctx context.Context, at *resumed, list []present, signOut bool) error {
+// storeLogout writes what a sign-out changes in the unit of work of ctx, and what was said
+// to it. What a click before has done already is not done again, so that many clicks do
+// not contend, and it is answered as that was.
+func (h *Handlers) storeLogout(ctx context.Context, at *resumed, list []present, signOut bool, said goodbye) (goodbye, error) {
 	if at != nil {
 		rec, err := h.records.Get(ctx, at.record.Key)
 		if err != nil {
-			return err
+			return said, err
 		}
 		if rec.Step != stepDone {
 			rec.Step = stepDone
-			if err := h.records.Put(ctx, rec); err != nil {
-				return err
+			said.Sessions = sessionIDs(list)
+			if err := rec.decided(h.now(), at.decision, at.secret, outcome{Goodbye: &said}); err != nil {
+				return said, err
 			}
+			if err := h.records.Put(ctx, rec); err != nil {
+				return said, err
+			}
+		} else if o, ok := rec.again(h.now(), at.decision, at.secret); ok && o.Goodbye != nil {
+			said = *o.Goodbye
 		}
 	}
 	if !signOut {
-		return nil
+		return said, nil
 	}
 	for _, p := range list {
 		if err := h.endSession(ctx, p); err != nil {
-			return err
+			return said, err
 		}
 	}
-	return nil
+	return said, nil
 }
 
 // endSession ends a session in the unit of work of ctx, and what was granted in it.
@@ -335,7 +351,12 @@ func (h *Handlers) dropSession(w http.ResponseWriter, r *http.Request, p present
 	if here := h.cookies.read(r, sessionCookie); here != "" && (p.token == "" || p.token == here) {
 		h.cookies.drop(w, sessionCookie)
 	}
-	if name := accountCookie(p.SessionID); h.cookies.read(r, name) != "" {
+	h.dropAccount(w, r, p.SessionID)
+}
+
+// dropAccount takes the cookie away by which a session is one of several.
+func (h *Handlers) dropAccount(w http.ResponseWriter, r *http.Request, sessionID string) {
+	if name := accountCookie(sessionID); h.cookies.read(r, name) != "" {
 		h.cookies.drop(w, name)
 	}
 }

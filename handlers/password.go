@@ -85,6 +85,8 @@ func (p PasswordLogin) judge(w http.ResponseWriter, r *http.Request, in *Interac
 	// answer: the try counts all the same.
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	switch {
+	case !in.inTime(): // the answer is the same for right and wrong, so it is no try
+		in.Fail(w, r, context.DeadlineExceeded)
 	case errors.Is(err, ErrWrongPassword):
 		in.h.logWrong(r, "wrong_password")
 		wait, err := attempt.wrong(r)

@@ -99,6 +99,7 @@ type outcome struct {
 	Session string         `json:"session,omitempty"` // the value of our session's cookie
 	Life    time.Duration  `json:"life,omitempty"`    // of that cookie; 0: until the browser is closed
 	Cookies []cookieChange `json:"cookies,omitempty"` // of accounts
+	Goodbye *goodbye       `json:"goodbye,omitempty"` // of a request to sign out, instead of all of these
 }
 
 // newRecord makes an interaction that is not stored yet, with the two secrets that

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,6 +58,32 @@ func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *engine.Erro
 		return
 	}
 	h.refuseJSON(w, e)
+}
+
+// refuseSilently tells the client what a request with prompt=none ended in, the server's
+// own failures too: such a request runs in a hidden frame, where a page is read by nobody
+// and the client would wait. false: the client can't be told. OpenID Connect Core §3.1.2.1
+func (h *Handlers) refuseSilently(out *response, r *http.Request, e *engine.Error) bool {
+	a := exchangeOf(r.Context()).silent
+	if a == nil {
+		return false
+	}
+	kept := out.header.Clone()
+	if failure := h.answerClient(out, r, h.engine.Refuse(a, e), a.Client.ID); failure != nil {
+		out.reset()
+		out.header = kept
+		return false
+	}
+	h.record(r.Context(), e)
+	return true
+}
+
+// silently notes a request that was checked as far as its redirect URI, when it has
+// prompt=none.
+func (x *exchange) silently(a *engine.Authorization) {
+	if a != nil && a.RedirectURI != "" && a.Client != nil && slices.Contains(a.Prompt, "none") {
+		x.silent = a
+	}
 }
 
 // record writes the one line of a refusal. What the request said may be a secret in

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -109,36 +108,6 @@ func TestImpossiblePeople(t *testing.T) {
 	list, _, err := storage.Grants(w.store).List(t.Context(), "", "", storage.Page{Limit: 10})
 	if err != nil || len(list) != 0 {
 		t.Errorf("%d grants were made, %v", len(list), err)
-	}
-}
-
-// A hook that takes too long is told so by its context, and what it completes after
-// that is refused.
-func TestHooksHaveADeadline(t *testing.T) {
-	var slow bool
-	wait := func(ctx context.Context) {
-		if slow {
-			<-ctx.Done()
-		}
-	}
-	w := newWorld(t, options{login: PasswordLogin{Verify: func(ctx context.Context, name, password string) (Subject, error) {
-		wait(ctx)
-		return verifyAlice(ctx, name, password)
-	}}, consent: ConsentFunc(func(rw http.ResponseWriter, r *http.Request, in *Interaction) {
-		wait(r.Context())
-		in.Allow(rw, r)
-	})})
-	w.h.config.HookTime = 50 * time.Millisecond
-	b := w.browser()
-	b.signIn("alice")
-	place := b.get(w.authorize("notes")).to(t)
-	slow = true
-	if got := b.get(place); got.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("the answer is %s %s", got.Status, got.Header.Get("Location"))
-	}
-	slow = false
-	if got := b.get(place).answer(t, "https://notes.example/cb"); got.Get("code") == "" {
-		t.Errorf("in time the client gets %v", got)
 	}
 }
 

@@ -35,11 +35,14 @@ func (p present) nobody() bool { return p.ID == "" }
 // current returns who is signed in. The error is of the store or of the host.
 func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error) {
 	if h.source != nil {
-		r, cancel := h.timed(r)
+		r, cancel := h.timed(r, nil)
 		defer cancel()
 		s, err := h.source.CurrentSubject(r)
 		if err != nil {
 			return present{}, fmt.Errorf("%w: the host's session: %w", storage.ErrUnavailable, err)
+		}
+		if e := tooLate(r.Context()); e != nil {
+			return present{}, e
 		}
 		return present{Subject: s}, nil
 	}

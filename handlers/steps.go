@@ -97,6 +97,9 @@ func (h *Handlers) due(ctx context.Context, in *Interaction, s Subject, passed [
 		if err != nil {
 			return "", loginUnavailable(fmt.Errorf("handlers: step %s: %w", st.Name, err))
 		}
+		if e := tooLate(ctx); e != nil {
+			return "", e
+		}
 		if needed {
 			return stepExtra + step(st.Name), nil
 		}
@@ -111,7 +114,7 @@ func (h *Handlers) dueFor(r *http.Request, a *engine.Authorization, at *resumed,
 		in = h.view(a, at.record, at.id, at.secret)
 	}
 	in.interactive = !slices.Contains(a.Prompt, "none")
-	r, cancel := h.timed(r)
+	r, cancel := h.timed(r, nil)
 	defer cancel()
 	return h.due(r.Context(), in, s, nil)
 }

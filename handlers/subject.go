@@ -12,7 +12,8 @@ type Subject struct {
 	// when it is empty. Clients are not told.
 	Name string
 
-	// SessionID names the session the person is in; it becomes the sid claim,
+	// SessionID names the session the person is in; it becomes the sid claim, of
+	// which clients with pairwise subjects are told one for each sector instead,
 	// and ending the session ends what was granted in it. With a login page of
 	// Doorward's own it is made by the server.
 	SessionID string

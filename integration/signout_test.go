@@ -27,7 +27,8 @@ func TestSignOutEndsOffline(t *testing.T) {
 	}
 }
 
-// TestLogoutTokenOfPairwiseClient names the person as the ID token does.
+// TestLogoutTokenOfPairwiseClient names the person and the session as the ID token does,
+// and neither as another client knows them.
 func TestLogoutTokenOfPairwiseClient(t *testing.T) {
 	p := newParty(t)
 	w := start(t, plan{configure: func(c *server.Config) {
@@ -39,8 +40,10 @@ func TestLogoutTokenOfPairwiseClient(t *testing.T) {
 		}
 	}})
 	p.w = w
-	tokens := tokensOf(t, w, w.person(), "web", "alice")
-	if err := w.server.RevokeSession(t.Context(), sidOf(t, tokens)); err != nil {
+	alice := w.person()
+	tokens := tokensOf(t, w, alice, "web", "alice")
+	real := sidOf(t, tokensOf(t, w, alice, "own", "alice"))
+	if err := w.server.RevokeSession(t.Context(), real); err != nil {
 		t.Fatal(err)
 	}
 	deliver(t, w)
@@ -49,8 +52,10 @@ func TestLogoutTokenOfPairwiseClient(t *testing.T) {
 	if err != nil || parsed.UnsafeClaimsWithoutVerification(&claims) != nil {
 		t.Fatal(err)
 	}
-	if told := p.tokens(); len(told) != 1 || told[0].Subject != claims.Subject || told[0].Subject == "alice" {
-		t.Errorf("told %v; the ID token says %s", told, claims.Subject)
+	told := p.tokens()
+	if len(told) != 2 || told[0].SessionID != real || told[1].Subject != claims.Subject || told[1].Subject == "alice" ||
+		told[1].SessionID != sidOf(t, tokens) || told[1].SessionID == real {
+		t.Errorf("told %v; the ID token says %s, sid %s, that of a public client %s", told, claims.Subject, sidOf(t, tokens), real)
 	}
 }
 

@@ -6,7 +6,7 @@ import "time"
 // itself. With a host's own session there is none.
 type Session struct {
 	Key      string    `json:"-"`   // opaque.TokenKey of the cookie's value
-	ID       string    `json:"sid"` // public: the sid claim
+	ID       string    `json:"sid"` // public: the sid claim, or what it is made of
 	Subject  string    `json:"sub"`
 	Name     string    `json:"name,omitempty"` // how pages call the account
 	AuthTime time.Time `json:"auth_time"`

@@ -49,7 +49,10 @@ func (e *Engine) claims(ctx context.Context, r *ClaimsRequest) (claims, error) {
 		err := e.guarded(ctx, "claims hook", func() error {
 			within, cancel := e.hookTime(e.store.Apart(ctx))
 			defer cancel()
-			return e.config.Claims(within, r)
+			if err := e.config.Claims(within, r); err != nil {
+				return err
+			}
+			return tooLate(within)
 		})
 		if err != nil {
 			return claims{}, hookFailure("claims_failed", err)

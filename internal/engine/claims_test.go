@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -204,4 +205,20 @@ func TestEventHookPanics(t *testing.T) {
 	if tokens := w.signIn(); !w.works(tokens.AccessToken) {
 		t.Error("the token does not work")
 	}
+}
+
+// What a hook says after its deadline is refused, also when it did not look at its context.
+func TestClaimsThatComeTooLate(t *testing.T) {
+	w, _ := hooked(t, func(ctx context.Context, c *engine.ClaimsRequest) error {
+		<-ctx.Done()
+		c.User["name"] = "Alice"
+		return nil
+	})
+	config := w.config
+	config.HookTime = 20 * time.Millisecond
+	var err error
+	w.Engine, err = engine.New(config)
+	must(t, err)
+	_, refusal := w.redeem(spa, w.approveAs(request(), engine.Approval{}).Params.Get("code"))
+	refused(t, refusal, "temporarily_unavailable", "hook_deadline")
 }

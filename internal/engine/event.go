@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -33,12 +34,21 @@ const (
 	EventLogoutUntold  = "logout_given_up"
 )
 
-// hookTime bounds how long a hook may take.
+// hookTime bounds how long a hook may take. What one says that did not look at its
+// context is refused by tooLate.
 func (e *Engine) hookTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	if e.config.HookTime <= 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, e.config.HookTime)
+}
+
+// tooLate is the error of a hook whose time is over, nil while it is not.
+func tooLate(within context.Context) error {
+	if err := within.Err(); errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }
 
 // emit tells the host what happened, once it is durable. A hook that panics then

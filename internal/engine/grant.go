@@ -64,8 +64,10 @@ func (e *Engine) exchange(ctx context.Context, g Grant, r *GrantRequest) (result
 	err = e.guarded(ctx, "grant "+g.Type, func() error {
 		within, cancel := e.hookTime(e.store.Apart(ctx))
 		defer cancel()
-		result, err = g.Exchange(within, r)
-		return err
+		if result, err = g.Exchange(within, r); err != nil {
+			return err
+		}
+		return tooLate(within)
 	})
 	switch {
 	case err != nil:

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Hint is what an ID token given as a hint says. Subject is as its client was told it;
-// SubjectFor makes it comparable.
+// Hint is what an ID token given as a hint says. Subject and SessionID are as its client
+// was told them; SubjectFor and SessionFor make them comparable.
 type Hint struct {
 	Subject, ClientID, SessionID string
 	IssuedAt, ExpiresAt          time.Time

@@ -24,7 +24,7 @@ func (e *Engine) idToken(ctx context.Context, i *issuance, told claims, accessTo
 	if !g.AuthTime.IsZero() {
 		body["auth_time"] = g.AuthTime.Unix()
 	}
-	for name, value := range map[string]string{"nonce": i.nonce, "acr": g.ACR, "sid": g.SessionID} {
+	for name, value := range map[string]string{"nonce": i.nonce, "acr": g.ACR, "sid": e.toldSession(i.client, g)} {
 		if value != "" {
 			body[name] = value
 		}

@@ -223,7 +223,7 @@ func (e *Engine) logoutToken(ctx context.Context, c *storage.Client, f farewell)
 		"events": map[string]any{logoutEvent: struct{}{}},
 	}
 	if f.SessionID != "" {
-		body["sid"] = f.SessionID
+		body["sid"] = e.SessionFor(c, f.SessionID)
 	}
 	signed, err := e.config.Keys.Sign(ctx, e.algorithm(c.IDTokenSignedResponseAlg), logoutTokenType, body)
 	if err != nil {

@@ -18,6 +18,32 @@ func (e *Engine) SubjectFor(c *storage.Client, subject string) string {
 	return e.store.Lookup("pairwise subject", c.Sector(), subject)
 }
 
+// SessionFor returns the session as a client is told it, the claim sid: as the subject,
+// another one for each sector of clients with pairwise subjects, who would else know by
+// it whom they both know. OpenID Connect Core §8.1, §17.3
+func (e *Engine) SessionFor(c *storage.Client, session string) string {
+	if c.SubjectType != storage.SubjectPairwise {
+		return session
+	}
+	return e.pairwiseSession(c, session)
+}
+
+func (e *Engine) pairwiseSession(c *storage.Client, session string) string {
+	if session == "" {
+		return ""
+	}
+	return e.store.Lookup("pairwise session", c.Sector(), session)
+}
+
+// toldSession is the session as the ID tokens of a grant tell it: in the way in which
+// they tell the subject, which stays the same for the grant's life.
+func (e *Engine) toldSession(c *storage.Client, g *storage.Grant) string {
+	if g.PairwiseSubject == "" {
+		return g.SessionID
+	}
+	return e.pairwiseSession(c, g.SessionID)
+}
+
 // newGrant makes the grant of what was approved, and reads what it depends on.
 func (e *Engine) newGrant(ctx context.Context, ok *Approval, c *storage.Client, id string) (*storage.Grant, error) {
 	if err := e.checkNoClient(ctx, ok.Subject); err != nil {

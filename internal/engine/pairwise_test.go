@@ -68,6 +68,45 @@ func TestPairwiseSubjects(t *testing.T) {
 	}
 }
 
+// The sid is as the sub: two sectors can't compare what they know, one can. It finds the
+// session all the same.
+func TestPairwiseSessions(t *testing.T) {
+	w := newWorld(t, nil)
+	public := publicClient()
+	w.add(public)
+	one, same, other := pairwise("one", "https://one.example/cb"), pairwise("same", "https://one.example/other"), pairwise("other", "https://other.example/cb")
+	sids := map[string]string{}
+	for _, c := range []storage.Client{public, one, same, other} {
+		w.add(c)
+		tokens, _ := w.signInTo(c)
+		sids[c.ID], _ = payload(t, tokens.IDToken)["sid"].(string)
+		if got := payload(t, w.mustRefreshBy(c.ID, tokens.RefreshToken).IDToken)["sid"]; got != sids[c.ID] {
+			t.Errorf("%s: a refreshed ID token has the sid %v", c.ID, got)
+		}
+		if got := w.SessionFor(&c, "session-1"); got != sids[c.ID] {
+			t.Errorf("%s: the session is told as %s, in the ID token as %s", c.ID, got, sids[c.ID])
+		}
+		hint, err := w.ReadHint(t.Context(), tokens.IDToken)
+		must(t, err)
+		if hint.SessionID != sids[c.ID] {
+			t.Errorf("%s: the hint is of %s", c.ID, hint.SessionID)
+		}
+	}
+	if sids["spa"] != "session-1" || sids["one"] == "session-1" || sids["one"] == "" || sids["one"] != sids["same"] || sids["one"] == sids["other"] {
+		t.Errorf("the sessions are %v", sids)
+	}
+	if w.SessionFor(&one, "session-2") == sids["one"] || w.SessionFor(&one, "") != "" || w.SessionFor(&one, "session-1") == w.SubjectFor(&one, "session-1") {
+		t.Error("what a session is told as does not tell it apart")
+	}
+	// An ID token goes on to say what it said, whatever becomes of the client.
+	tokens, _ := w.signInTo(one)
+	one.SubjectType = storage.SubjectPublic
+	w.add(one)
+	if got := payload(t, w.mustRefreshBy("one", tokens.RefreshToken).IDToken)["sid"]; got != sids["one"] {
+		t.Errorf("the sid became %v", got)
+	}
+}
+
 // A grant keeps the sub that it began with, since a client knows the person by it.
 // OpenID Connect Core §12.2
 func TestPairwiseSubjectStays(t *testing.T) {
