@@ -278,7 +278,7 @@ func (in *Interaction) pageClient(r *http.Request) pages.Client {
 
 // readable makes a text that a stranger wrote fit for a page: without characters
 // that are not seen or that turn the direction of what follows, and not longer
-// than most. Unicode Technical Standard #39 §5
+// than most. Unicode Technical Standard #39
 func readable(s string, most int) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {

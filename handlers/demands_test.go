@@ -145,6 +145,7 @@ func TestADeviceIsNeverAnsweredWithoutAPage(t *testing.T) {
 	b.get(b.get(w.authorize("cli")).to(t)).shows(t, http.StatusOK, "Continue")
 }
 
+// RFC 8252 §7.1
 func TestAnAppIsReachedByALink(t *testing.T) {
 	w := newWorld(t, options{})
 	b := w.browser()

@@ -71,6 +71,7 @@ func (w *world) poll(c codes) string {
 
 func typed(code string) url.Values { return url.Values{"user_code": {code}} }
 
+// RFC 8628 §3.1, §3.2
 func TestDeviceAuthorizationAnswers(t *testing.T) {
 	w := deviceWorld(t, options{})
 	c := w.television()
@@ -85,6 +86,7 @@ func TestDeviceAuthorizationAnswers(t *testing.T) {
 	b.post("/oauth/device_authorization?client_id=tv", url.Values{"scope": {"openid"}}).shows(t, 400, "invalid_request")
 }
 
+// RFC 8628 §3.3, §3.3.1, §3.5
 func TestDeviceIsAllowed(t *testing.T) {
 	w := deviceWorld(t, options{})
 	c := w.television()
@@ -135,7 +137,7 @@ func TestDeviceIsAllowed(t *testing.T) {
 }
 
 // A first-party client and a consent hook that allows everything do not get around the
-// page: who sends a link would be let in.
+// page: who sends a link would be let in. RFC 8628 §5.4
 func TestDeviceIsAlwaysAskedFor(t *testing.T) {
 	called := false
 	w := deviceWorld(t, options{consent: ConsentFunc(func(rw http.ResponseWriter, r *http.Request, in *Interaction) {
@@ -246,7 +248,7 @@ func TestDeviceExpiresAtThePage(t *testing.T) {
 	}
 }
 
-// Guessing ends, for a while, and for nobody else.
+// Guessing ends, for a while, and for nobody else. RFC 8628 §5.1
 func TestDeviceGuessing(t *testing.T) {
 	w := deviceWorld(t, options{})
 	c, b, stranger := w.television(), w.browser(), w.browser()

@@ -49,6 +49,7 @@ func (p page) json(t *testing.T) map[string]any {
 	return body
 }
 
+// RFC 6749 §5.1, OpenID Connect Core §3.1.3.3
 func TestCodeToUserInfo(t *testing.T) {
 	w := newWorld(t, options{})
 	b := w.browser()
@@ -230,6 +231,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// RFC 9110 §13.1.2
 func TestWhatIsPublicIsCached(t *testing.T) {
 	w := newWorld(t, options{})
 	b := w.browser()
@@ -331,7 +333,7 @@ func TestGuessingIsSlowedDown(t *testing.T) {
 	b.post(place, alice()).answer(t, "https://own.example/cb") // the owner is never locked out
 }
 
-// RP-Initiated Logout 1.0 §2, §3
+// OpenID Connect RP-Initiated Logout §2, §3
 func TestLogout(t *testing.T) {
 	w := newWorld(t, options{})
 	w.clients["own"].PostLogoutRedirectURIs = []string{"https://own.example/bye?x=1"}
@@ -401,6 +403,7 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// RFC 6265bis §4.1.3.2
 func TestCookies(t *testing.T) {
 	for issuer, secure := range map[string]bool{"https://id.example/auth": true, "http://localhost:8080": false} {
 		j := newJar(issuer)

@@ -114,7 +114,7 @@ func TestConfusingRequestsAreRefused(t *testing.T) {
 const jwtBearer = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
 
 // TestAssertionIsTaken: an assertion names its client, unless client_id does, and
-// nothing of it is left in the form. RFC 7521 §4.2
+// nothing of it is left in the form. RFC 7521 §4.2, RFC 7523 §2.2
 func TestAssertionIsTaken(t *testing.T) {
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.AA" // of sub a
 	for body, want := range map[string]string{"": "a", "client_id=b&": "b"} {
@@ -193,6 +193,7 @@ func TestOriginsOfAClient(t *testing.T) {
 	}
 }
 
+// Unicode Technical Standard #39
 func TestStrangersTextIsMadeReadable(t *testing.T) {
 	for in, want := range map[string]string{
 		"Notes":                  "Notes",

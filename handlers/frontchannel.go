@@ -18,7 +18,7 @@ const (
 )
 
 // frames are the pages by which the clients of a session sign the person out in this
-// browser. OpenID Connect Front-Channel Logout 1.0 §2, §3
+// browser. OpenID Connect Front-Channel Logout §2, §3
 func (h *Handlers) frames(ctx context.Context, p present) (list []pages.Frame, err error) {
 	found, err := h.engine.Participants(ctx, p.SessionID)
 	if err != nil {

@@ -180,7 +180,7 @@ func (h *Handlers) Interact(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, scripts: true, asks: true}, h.interact)
 }
 
-// Logout is the end session endpoint. OpenID Connect RP-Initiated Logout 1.0 §2
+// Logout is the end session endpoint. OpenID Connect RP-Initiated Logout §2
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, rule{name: "logout", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.logout)
 }

@@ -24,7 +24,7 @@ type Login interface {
 // SignUp is implemented by a Login that takes in new people too. The server then
 // accepts prompt=create and announces it, and calls ServeSignUp in place of ServeLogin
 // for a request that has it; all else is as there. Whoever has an account already may
-// be let in all the same. Initiating User Registration via OpenID Connect 1.0 §4
+// be let in all the same. Initiating User Registration §4
 type SignUp interface {
 	ServeSignUp(w http.ResponseWriter, r *http.Request, in *Interaction)
 }

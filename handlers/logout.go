@@ -14,7 +14,7 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// farewell is a checked request to sign out. RP-Initiated Logout 1.0 §2
+// farewell is a checked request to sign out. OpenID Connect RP-Initiated Logout §2
 type farewell struct {
 	client *storage.Client // nil: nobody said which
 	hint   *engine.Hint    // nil: none, or unreadable

@@ -160,7 +160,7 @@ func TestAcceptance14(t *testing.T) {
 	}
 }
 
-// TestAcceptance15 sends a redirect URI that is almost the registered one.
+// TestAcceptance15 sends a redirect URI that is almost the registered one. RFC 9700 §4.11.2
 func TestAcceptance15(t *testing.T) {
 	w := start(t, plan{})
 	address, _ := w.authorizeURL("web", url.Values{"redirect_uri": {"https://web.test/cb/"}})

@@ -33,7 +33,7 @@ type party struct {
 	hang   chan struct{} // not nil: it answers when this is closed
 }
 
-// logoutToken is what a client reads of one. Back-Channel Logout 1.0 §2.4
+// logoutToken is what a client reads of one. OpenID Connect Back-Channel Logout §2.4
 type logoutToken struct {
 	Issuer    string                     `json:"iss"`
 	Audience  string                     `json:"aud"`
@@ -160,7 +160,7 @@ func deliver(t *testing.T, w *world) {
 }
 
 // TestBackchannelLogout tells the clients of one session, and nobody else, however the
-// session ends. Back-Channel Logout 1.0 §2.4-2.7
+// session ends. OpenID Connect Back-Channel Logout §2.4, §2.5, §2.6, §2.7
 func TestBackchannelLogout(t *testing.T) {
 	for _, backend := range []string{"memory", "bolt", "postgres"} {
 		t.Run(backend, func(t *testing.T) {
@@ -243,7 +243,7 @@ func refusesLogoutToken(t *testing.T, w *world, p *party, who *person) {
 }
 
 // TestBackchannelRestart kills a provider whose client can't be reached; the next one
-// over the same file tells it, by another token.
+// over the same file tells it, by another token. OpenID Connect Back-Channel Logout §2.8
 func TestBackchannelRestart(t *testing.T) {
 	p, dir := newParty(t), t.TempDir()
 	w, err := newWorld(plan{backend: "bolt", dir: dir, configure: p.configure})

@@ -139,7 +139,7 @@ func TestNoncesAtAnAPI(t *testing.T) {
 }
 
 // TestStepUp: an API that wants a better or a newer sign-in says which, and takes the
-// token that the client gets by asking for it. RFC 9470 §3, §4
+// token that the client gets by asking for it. RFC 9470 §3, §4, RFC 9470 §6
 func TestStepUp(t *testing.T) {
 	for _, format := range []storage.AccessTokenFormat{storage.AccessTokenOpaque, storage.AccessTokenJWT} {
 		w := start(t, plan{configure: func(c *server.Config) {
@@ -202,7 +202,7 @@ func TestBothChallenges(t *testing.T) {
 }
 
 // TestCertificateBoundTokensAtAnAPI: a token opens an API over a connection with the
-// certificate by which it was got, whoever verifies it. RFC 8705 §3
+// certificate by which it was got, whoever verifies it. RFC 8705 §3, RFC 8705 §3.1
 func TestCertificateBoundTokensAtAnAPI(t *testing.T) {
 	s := startSecured(t, func(c *server.Config) {
 		for i := range c.Clients {

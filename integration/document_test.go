@@ -185,7 +185,7 @@ func (w *world) userinfo(t *testing.T, tokens *reply) bool {
 }
 
 // TestRefusedDocuments: what is wrong is named, to the author alone, and nothing of it is
-// kept. Draft §3, §4; acceptance 24
+// kept. OAuth Client ID Metadata Document §3, §4; acceptance 24
 func TestRefusedDocuments(t *testing.T) {
 	p := newPublisher(t)
 	w := start(t, plan{configure: p.takesDocuments})
@@ -261,7 +261,7 @@ func TestRefusedDocuments(t *testing.T) {
 	}
 }
 
-// TestURLsThatAreNoClient: nothing is fetched for them. Draft §3
+// TestURLsThatAreNoClient: nothing is fetched for them. OAuth Client ID Metadata Document §3
 func TestURLsThatAreNoClient(t *testing.T) {
 	p := newPublisher(t)
 	p.say(http.NotFound)

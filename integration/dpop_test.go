@@ -29,7 +29,7 @@ func expect(t testing.TB, what string, r *reply, status int, words ...string) {
 }
 
 // TestBoundTokens: a proof binds the tokens of every grant, whatever their format, and
-// a bound token works with its key alone. RFC 9449 §5, §6, §7
+// a bound token works with its key alone. RFC 9449 §5, §6, §7, RFC 9449 §6.1, §6.2, §7.1, §7.2
 func TestBoundTokens(t *testing.T) {
 	for _, format := range []storage.AccessTokenFormat{storage.AccessTokenOpaque, storage.AccessTokenJWT} {
 		t.Run(string(format), func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestBoundPushedRequests(t *testing.T) {
 }
 
 // TestNonces: a client that needs nonces gets one by being refused, and the next one
-// before the old one ends. RFC 9449 §8, §8.2
+// before the old one ends. RFC 9449 §8, §8.2, RFC 9449 §5.2
 func TestNonces(t *testing.T) {
 	change := func(c *server.Config) {
 		for i := range c.Clients {

@@ -67,7 +67,7 @@ func (f *framed) visits() []url.Values {
 
 // TestFrontchannelInBrowser signs out with a client that answers and one that never
 // does: both are asked for, and the browser goes on within seconds, without a script.
-// Front-Channel Logout 1.0 §2, §3
+// OpenID Connect Front-Channel Logout §2, §3
 func TestFrontchannelInBrowser(t *testing.T) {
 	b := chromium(t)
 	free := make(chan struct{})

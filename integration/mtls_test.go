@@ -141,7 +141,7 @@ func (s *secured) token(t testing.TB, client string, cert *tls.Certificate) *rep
 }
 
 // TestCertificates: a client is known by the certificate that it is registered by, at
-// every endpoint, and by no other. RFC 8705 §2
+// every endpoint, and by no other. RFC 8705 §2, RFC 8705 §2.1, §2.1.2, §2.2
 func TestCertificates(t *testing.T) {
 	s := startSecured(t, nil)
 	expect(t, "an issued one", s.token(t, "billing", s.billing), http.StatusOK)
@@ -190,7 +190,7 @@ func TestCertificates(t *testing.T) {
 }
 
 // TestCertificateBoundTokens: a token works with the certificate by which it was got.
-// RFC 8705 §3, §4
+// RFC 8705 §3, §4, RFC 8705 §3.2, §3.4
 func TestCertificateBoundTokens(t *testing.T) {
 	s := startSecured(t, nil)
 	other := (*authority)(nil).issue(t, clientTemplate("device.test"))
@@ -284,6 +284,7 @@ func TestCertificateHeaders(t *testing.T) {
 }
 
 // TestCertificatesInTheMetadata: they tell of certificates exactly when they are looked at.
+// RFC 8705 §5
 func TestCertificatesInTheMetadata(t *testing.T) {
 	s := startSecured(t, nil)
 	r := answered(t)(send(s.by(nil), http.MethodGet, s.endpoint("/.well-known/openid-configuration"), nil, ""))

@@ -29,7 +29,8 @@ func (r *robot) sign(typ string, claims map[string]any) string {
 
 // TestSignedBothWays: a client that signs its requests and wants every answer signed is
 // served from the browser to userinfo and introspection, pushed or not, and whoever changes
-// its link changes nothing. RFC 9101 §4, JARM §2.3, RFC 9701 §5, OpenID Connect Core §5.3.2
+// its link changes nothing. RFC 9101 §4, JARM §2.3, RFC 9701 §5, OpenID Connect Core §5.3.2,
+// RFC 9701 §4, §6, JARM §3, RFC 9110 §12.5.1
 func TestSignedBothWays(t *testing.T) {
 	for _, backend := range []string{"memory", "bolt"} {
 		r := newRobot(t)

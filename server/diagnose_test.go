@@ -54,7 +54,8 @@ func answers(status int, media, body string) *http.Response {
 }
 
 // TestDiagnose: a healthy deployment has no problem, and of each thing that proxies do
-// wrong the walk says what it is and which setting to change.
+// wrong the walk says what it is and which setting to change. OpenID Connect Discovery §4.3,
+// RFC 8414 §3.3
 func TestDiagnose(t *testing.T) {
 	const issuer = "https://id.example.com/auth"
 	c := valid(t)

@@ -11,7 +11,8 @@ import (
 )
 
 // TestFAPI2: what the profile forbids is found at start, of the server and of its clients,
-// and what it leaves open is as everywhere. FAPI 2.0 Security Profile §5.3.2, §5.4.1
+// and what it leaves open is as everywhere. FAPI 2.0 Security Profile §5.3.2, §5.4.1, FAPI 2.0
+// Security Profile §5.3.2.1, §5.3.2.2
 func TestFAPI2(t *testing.T) {
 	good := func() storage.Client {
 		return storage.Client{

@@ -43,7 +43,7 @@ func exchangeBadge(_ context.Context, r *handlers.GrantRequest) (*handlers.Grant
 }
 
 // A further grant is one entry of Config: clients may be registered for it, discovery
-// tells of it, and its tokens are as all others.
+// tells of it, and its tokens are as all others. RFC 6749 §4.5
 func TestFurtherGrant(t *testing.T) {
 	c := valid(t)
 	c.Grants = []handlers.Grant{{Type: badge, Exchange: exchangeBadge}}

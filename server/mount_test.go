@@ -16,7 +16,7 @@ import (
 func other(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 
 // TestDiscovery holds what the metadata say, at every place where clients look.
-// OpenID Connect Discovery §4, RFC 8414 §3.1
+// OpenID Connect Discovery §4, RFC 8414 §3.1, RFC 8414 §5, RFC 9207 §3, RFC 9449 §5.1
 func TestDiscovery(t *testing.T) {
 	for name, c := range map[string]struct {
 		issuer, prefix string

@@ -9,7 +9,8 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// TestClientRules goes through the rules of a client, under the names of RFC 7591.
+// TestClientRules goes through the rules of a client, under the names of RFC 7591. RFC 7591
+// §2, §2.1, OpenID Connect Back-Channel Logout §2.2, OpenID Connect Front-Channel Logout §2
 func TestClientRules(t *testing.T) {
 	const cb = "https://app.example.com/cb"
 	confidential := func(change func(*storage.Client)) storage.Client {
@@ -152,7 +153,7 @@ func TestConfiguredClientRules(t *testing.T) {
 	}
 }
 
-// publicKeys is a key set of one key, that of RFC 8037 appendix A.2.
+// publicKeys is a key set of one key, that of RFC 8037 §A.2.
 const publicKeys = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
 
 // TestFetchHosts holds that a host without a port is told, and one with it is fine.

@@ -9,8 +9,8 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// judgeLogout checks where a client is told that a session has ended. OpenID Connect
-// Back-Channel Logout 1.0 §2.2, Front-Channel Logout 1.0 §2
+// judgeLogout checks where a client is told that a session has ended.
+// OpenID Connect Back-Channel Logout §2.2, OpenID Connect Front-Channel Logout §2
 func (g *registrar) judgeLogout(c *storage.Client, found *problems) {
 	wanted := "write an https URL without user, password and fragment"
 	if g.loopback {

@@ -77,14 +77,14 @@ type Client struct {
 	// BackchannelLogoutURI is where the server tells the client that a session in which
 	// it has signed somebody in has ended: an https URL without a fragment.
 	// BackchannelLogoutSessionRequired says that the client can do nothing without the
-	// sid. OpenID Connect Back-Channel Logout 1.0 §2.2
+	// sid. OpenID Connect Back-Channel Logout §2.2
 	BackchannelLogoutURI             string `json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired bool   `json:"backchannel_logout_session_required,omitempty"`
 
 	// FrontchannelLogoutURI is a page of the client that signs a person out in the
 	// browser that shows it, on the origin of one of its redirect URIs. With
 	// FrontchannelLogoutSessionRequired it is given iss and sid.
-	// OpenID Connect Front-Channel Logout 1.0 §2
+	// OpenID Connect Front-Channel Logout §2
 	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty"`
 	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty"`
 

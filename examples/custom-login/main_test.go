@@ -124,6 +124,7 @@ func (w *world) script(method, address, body string) map[string]any {
 	return answer
 }
 
+// RFC 8176
 func TestTwoSteps(t *testing.T) {
 	w := newWorld(t)
 	p := w.get(w.address + "/demo/start")

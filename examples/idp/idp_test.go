@@ -160,6 +160,7 @@ func TestTheWholeJob(t *testing.T) {
 	}
 }
 
+// RFC 9207 §2.4, OpenID Connect Core §3.1.3
 func TestTheDemoRefusesWhatItDidNotAskFor(t *testing.T) {
 	r := start(t, "--listen", "localhost:0", "--store", filepath.Join(t.TempDir(), "x.db"))
 	b := newBrowser(t)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +54,8 @@ func TestPathsOfTheDemoAreAsTheyStand(t *testing.T) {
 	}
 }
 
-// A browser is asked to come back by HTTPS where TLS ends here, but never on loopback.
+// A browser is asked to come back by HTTPS where TLS ends here, but never on loopback. RFC
+// 6797 §7.1
 func TestStrictTransport(t *testing.T) {
 	for issuer, want := range map[string]string{
 		"https://id.example.com": "max-age=31536000", "https://localhost:8443": "", "https://127.0.0.1": "", "http://id.example.com": "",
@@ -62,6 +64,26 @@ func TestStrictTransport(t *testing.T) {
 		strict(http.NotFoundHandler(), issuer).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if got := w.Header().Get("Strict-Transport-Security"); got != want {
 			t.Errorf("%s: %q", issuer, got)
+		}
+	}
+}
+
+// A request with Transfer-Encoding is the last one of its connection, so that nothing
+// behind it passes for another request. RFC 9112 §6.1
+func TestChunkedRequestsEndTheirConnection(t *testing.T) {
+	server := httptest.NewServer(closeAfterChunks(http.NotFoundHandler()))
+	defer server.Close()
+	for body, want := range map[io.Reader]bool{
+		strings.NewReader("x=y"):                      false, // with a Content-Length
+		struct{ io.Reader }{strings.NewReader("x=y")}: true,
+	} {
+		r, err := server.Client().Post(server.URL, "application/x-www-form-urlencoded", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.Close != want {
+			t.Errorf("the connection is closed: %v, want %v", r.Close, want)
 		}
 	}
 }

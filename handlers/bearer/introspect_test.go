@@ -94,7 +94,7 @@ func TestIntrospectionRefuses(t *testing.T) {
 	}
 }
 
-// TestBoundToken holds that a token bound to a key is known, and no bearer token.
+// TestBoundToken holds that a token bound to a key is known, and no bearer token. RFC 7800 §3.1
 func TestBoundToken(t *testing.T) {
 	i := newIssuer(t)
 	bind := map[string]any{"cnf": map[string]any{"jkt": "x"}}

@@ -17,6 +17,7 @@ import (
 	"github.com/doorward/doorward/internal/jws"
 )
 
+// RFC 9068 §2.2, §4, RFC 7519 §2, §4.1.3
 func TestJWT(t *testing.T) {
 	i := newIssuer(t)
 	v := i.remote()
@@ -58,7 +59,8 @@ func TestJWTAlgorithms(t *testing.T) {
 }
 
 // TestJWTAttacks presents what must not open an API. Each row is the good token with
-// one change, and the good one passes. RFC 9068 §4, RFC 8725 §3
+// one change, and the good one passes. RFC 9068 §4, RFC 8725 §3, RFC 8725 §3.11, RFC 7519 §2,
+// §4.1.3, FAPI 2.0 Security Profile §5.3.2.1
 func TestJWTAttacks(t *testing.T) {
 	i := newIssuer(t)
 	v := i.remote()

@@ -11,7 +11,7 @@ import (
 	"github.com/doorward/doorward/handlers/bearer"
 )
 
-// RFC 9728 §3.1
+// RFC 9728 §3.1, RFC 9728 §3
 func TestMetadataPlaces(t *testing.T) {
 	const root = "/.well-known/oauth-protected-resource"
 	for _, c := range []struct {
@@ -41,6 +41,7 @@ func TestMetadataPlaces(t *testing.T) {
 	}
 }
 
+// RFC 9728 §2, §3.2
 func TestMetadataDocument(t *testing.T) {
 	m := bearer.Metadata{Resource: resource, AuthorizationServers: []string{"https://id.example.com"}, Scopes: []string{"notes:read"}, Name: "Notes", Documentation: "https://example.com/help"}
 	get := func(m bearer.Metadata, method string) *httptest.ResponseRecorder {

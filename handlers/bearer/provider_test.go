@@ -48,7 +48,7 @@ func TestInProcess(t *testing.T) {
 }
 
 // TestElsewhere introspects the tokens of a real provider, on issuers with and without
-// a path.
+// a path. RFC 7662 §2
 func TestElsewhere(t *testing.T) {
 	for _, path := range []string{"", "/tenant"} {
 		p := servertest.New(t, func(c *server.Config) {

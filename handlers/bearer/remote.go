@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	leeway       = 30 * time.Second // between the clocks of issuer and API; FAPI 2.0 §5.3.2.1 allows 60
+	leeway       = 30 * time.Second // between the clocks of issuer and API; FAPI 2.0 Security Profile §5.3.2.1 allows 60
 	defaultCache = 10 * time.Second
 	maxCache     = 30 * time.Second
 	typeAccess   = "at+jwt"

@@ -20,6 +20,7 @@ func good() verifier {
 	return verifier{token: &bearer.Token{Subject: "alice", Scopes: []string{"notes:read", "profile"}, Audience: []string{resource}}}
 }
 
+// RFC 6750 §2.1, RFC 9110 §11.4
 func TestHeader(t *testing.T) {
 	mw := bearer.API{Verifier: good(), Logger: quiet}.Require()
 	for _, c := range []struct {
@@ -89,6 +90,7 @@ func TestOtherPlaces(t *testing.T) {
 	}
 }
 
+// RFC 6750 §3, §3.1, RFC 9728 §5.1
 func TestChallenges(t *testing.T) {
 	metadata := &bearer.Metadata{Resource: resource}
 	full := bearer.API{Metadata: metadata, Realm: `the "notes"` + "\n", Logger: quiet}
@@ -164,6 +166,7 @@ type owned struct{ verifier }
 
 func (owned) Resource() string { return "https://own.example" }
 
+// RFC 8707 §3, RFC 9068 §4
 func TestResource(t *testing.T) {
 	v := owned{good()}
 	for _, c := range []struct {

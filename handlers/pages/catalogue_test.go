@@ -53,6 +53,7 @@ func TestMessagesAreUsed(t *testing.T) {
 	}
 }
 
+// RFC 4647 §3.4, RFC 5646, OpenID Connect Core §3.1.2.1
 func TestLanguage(t *testing.T) {
 	s := open(t, nil)
 	for _, c := range []struct {
@@ -79,6 +80,7 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
+// Unicode Standard Annex #9 §2.4
 func TestSay(t *testing.T) {
 	s := open(t, nil)
 	for _, c := range []struct {

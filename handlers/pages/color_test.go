@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// WCAG 2.2 §1.4.3, §1.4.11
 func TestColors(t *testing.T) {
 	for _, c := range []struct {
 		name        string

@@ -127,7 +127,7 @@ type SignedOut struct {
 
 	// Frames are pages of clients that sign the person out there when they are shown.
 	// Continue is where the browser goes on to by itself after a moment, empty for
-	// nowhere. OpenID Connect Front-Channel Logout 1.0 §2
+	// nowhere. OpenID Connect Front-Channel Logout §2
 	Frames   []Frame
 	Continue template.URL // registered for the client
 }

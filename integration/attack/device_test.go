@@ -106,7 +106,7 @@ func deviceAttacks() []attack {
 	}
 }
 
-// logoutAttacks are on the end of sessions. RP-Initiated Logout 1.0 §2, §3, §6
+// logoutAttacks are on the end of sessions. OpenID Connect RP-Initiated Logout §2, §3, §6
 func logoutAttacks() []attack {
 	rows := []attack{{
 		id: "redirect", name: "nobody is sent to what is not registered", verdict: either(stays, func(a *answer) error {

@@ -37,6 +37,7 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// RFC 9440 §2.2, §2.3, RFC 8941 §3.3.5
 func TestHeaders(t *testing.T) {
 	c := issue(t, &x509.Certificate{Subject: pkix.Name{CommonName: "one"}})
 	b64 := base64.StdEncoding.EncodeToString(c.Raw)
@@ -65,6 +66,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// RFC 7517 §4.7, RFC 8705 §2.2.2
 func TestSets(t *testing.T) {
 	c, other := issue(t, &x509.Certificate{}), issue(t, &x509.Certificate{})
 	b64 := base64.StdEncoding.EncodeToString(c.Raw)
@@ -83,6 +85,7 @@ func TestSets(t *testing.T) {
 	}
 }
 
+// RFC 4514 §2.1, §3, RFC 8705 §2.1.2
 func TestNames(t *testing.T) {
 	uri, err := url.Parse("spiffe://example.com/billing")
 	check(t, err)

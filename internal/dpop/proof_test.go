@@ -12,6 +12,7 @@ import (
 	"github.com/doorward/doorward/internal/dpop"
 )
 
+// RFC 9449 §4.2, §4.3, §5.1, RFC 7515 §4.1.3
 func TestProofs(t *testing.T) {
 	thumbprints := map[string]bool{}
 	for name, m := range makers(t) {
@@ -31,7 +32,7 @@ func TestProofs(t *testing.T) {
 	if p, d := dpop.Read(request(), now); p != nil || d != nil {
 		t.Errorf("no header: %v, %v", p, d)
 	}
-	// The example of RFC 9449 §4.1, whose thumbprint stands in §6.1.
+	// The example of RFC 9449 §4.1, whose thumbprint stands in RFC 9449 §6.1.
 	example := "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6IlAtMjU2In19" +
 		".eyJqdGkiOiItQndDM0VTYzZhY2MybFRjIiwiaHRtIjoiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwiaWF0IjoxNTYyMjYyNjE2fQ" +
 		".2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
@@ -41,6 +42,7 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// RFC 9449 §4.3
 func TestDefects(t *testing.T) {
 	all := makers(t)
 	es := all["ES256"]
@@ -145,6 +147,7 @@ func TestHashOfTheToken(t *testing.T) {
 	}
 }
 
+// RFC 9449 §4.3, RFC 3986 §2.3, §6.2.2.2, §6.2.3
 func TestURLs(t *testing.T) {
 	es := makers(t)["EdDSA"]
 	at := func(configured, sent string) bool {

@@ -39,7 +39,7 @@ func header(t testing.TB, token string) map[string]any {
 	return payload(t, "."+head+".")
 }
 
-// RFC 9068 §2.1, §2.2
+// RFC 9068 §2.1, §2.2, RFC 9068 §2, §2.2.1
 func TestAccessJWT(t *testing.T) {
 	w := newWorld(t, func(c *engine.Config) {
 		c.Claims = func(_ context.Context, r *engine.ClaimsRequest) error {

@@ -153,6 +153,7 @@ func TestAuthorizeRefusals(t *testing.T) {
 	})
 }
 
+// OAuth 2.0 Multiple Response Type Encoding Practices §2.1
 func TestAuthorizeReadsEverything(t *testing.T) {
 	w := newWorld(t, nil)
 	c := publicClient()

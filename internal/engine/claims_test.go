@@ -29,6 +29,7 @@ func hooked(t *testing.T, hook func(ctx context.Context, c *engine.ClaimsRequest
 	return w, calls
 }
 
+// OpenID Connect Core §5.4
 func TestClaims(t *testing.T) {
 	var seen []engine.ClaimsRequest
 	w, calls := hooked(t, func(_ context.Context, c *engine.ClaimsRequest) error {

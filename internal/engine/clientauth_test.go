@@ -15,6 +15,7 @@ func (w *world) ask(by engine.Credentials, pairs ...string) (*engine.TokenRespon
 	return w.Token(w.t.Context(), engine.TokenRequest{Credentials: by, Form: form})
 }
 
+// RFC 6749 §2.1, §2.3, §2.3.1, §3.2.1
 func TestClientAuthentication(t *testing.T) {
 	w := newWorld(t, nil)
 	machine := []string{"client_credentials"}

@@ -95,7 +95,7 @@ func TestCodeWithoutRedirectURI(t *testing.T) {
 	w.fine(refusal)
 }
 
-// A verifier that is too short to be one is none, though its hash is right.
+// A verifier that is too short to be one is none, though its hash is right. RFC 7636 §4.1
 func TestCodeVerifierForm(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())
@@ -107,7 +107,8 @@ func TestCodeVerifierForm(t *testing.T) {
 	}
 }
 
-// The way around PKCE that fosite leaves open: a wrong verifier, then none.
+// The way around PKCE that fosite leaves open: a wrong verifier, then none. RFC 7636 §4.4,
+// §4.6, RFC 9700 §4.8.2
 func TestNoDowngradeOfPKCE(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())
@@ -225,7 +226,7 @@ func TestCodeRaces(t *testing.T) {
 	}
 }
 
-// The grant is kept while anything of it lives, and no code is stored.
+// The grant is kept while anything of it lives, and no code is stored. RFC 6749 §10.10
 func TestGrantRecord(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())
@@ -235,6 +236,10 @@ func TestGrantRecord(t *testing.T) {
 	g := grants[0]
 	if g.Nonce != "n" || g.Code.Challenge != challenge() || len(g.Code.Hash) != 32 || strings.Contains(code, string(g.Code.Hash)) {
 		t.Errorf("the grant is %+v with code %+v", g, g.Code)
+	}
+	// A code that is guessed is a code that is stolen: 256 bits beside the name of the grant.
+	if raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(code, "dwc_")); err != nil || len(raw) != 16+32 || strings.Contains(code, w.approve(request())[len("dwc_")+22:]) {
+		t.Errorf("the code has %d bytes, %v", len(raw), err)
 	}
 	if end := w.now().Add(time.Minute); g.ExpiresAt.Before(end) || g.ExpiresAt.After(end.Add(time.Hour)) {
 		t.Errorf("an unredeemed grant is kept until %v", g.ExpiresAt)

@@ -60,6 +60,7 @@ func (w *world) allow(userCode string) {
 	w.fine(w.ApproveDevice(w.t.Context(), a, w.alice(a)))
 }
 
+// RFC 8628 §3.2, §3.4, §3.5, §6.1
 func TestDeviceSignsIn(t *testing.T) {
 	w := deviceWorld(t)
 	var begun *engine.DeviceResponse

@@ -58,7 +58,7 @@ func (e *Error) Anchor() string {
 	return e.Reason
 }
 
-// Error codes, RFC 6749 §4.1.2.1 and §5.2, RFC 6750 §3.1, RFC 8707 §2,
+// Error codes, RFC 6749 §4.1.2.1, §5.2, RFC 6750 §3.1, RFC 8707 §2,
 // RFC 9101 §7.
 const (
 	codeInvalidRequest       = "invalid_request"

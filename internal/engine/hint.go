@@ -16,7 +16,7 @@ type Hint struct {
 
 // ReadHint reads an ID token of ours, whatever its age and whichever of our keys
 // signed it. Other tokens that our keys sign are none. OpenID Connect Core
-// §3.1.2.1, RP-Initiated Logout §2
+// §3.1.2.1, OpenID Connect RP-Initiated Logout §2
 func (e *Engine) ReadHint(ctx context.Context, idToken string) (*Hint, error) {
 	typ, payload, err := e.config.Keys.Verify(ctx, idToken)
 	if err != nil {
@@ -34,8 +34,8 @@ func (e *Engine) ReadHint(ctx context.Context, idToken string) (*Hint, error) {
 	if err := json.Unmarshal(payload, &body); err != nil {
 		return nil, fmt.Errorf("engine: the token is not an ID token of this server: %w", err)
 	}
-	// A logout token has events, a signed answer of userinfo has no exp. OpenID Connect
-	// Back-Channel Logout §2.4
+	// A logout token has events, a signed answer of userinfo has no exp.
+	// OpenID Connect Back-Channel Logout §2.4
 	if typ != jwtType || body.Issuer != e.config.Issuer || body.Subject == "" || body.Audience == "" || body.Events != nil || body.ExpiresAt == 0 {
 		return nil, fmt.Errorf("engine: the token is not an ID token of this server: typ %q, iss %q", typ, body.Issuer)
 	}

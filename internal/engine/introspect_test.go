@@ -11,6 +11,7 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
+// RFC 7662 §2, §2.2
 func TestIntrospection(t *testing.T) {
 	w := newWorld(t, func(c *engine.Config) {
 		c.Claims = func(_ context.Context, r *engine.ClaimsRequest) error {
@@ -104,6 +105,7 @@ func TestIntrospection(t *testing.T) {
 	}
 }
 
+// RFC 7009 §2.1, §2.2
 func TestRevocation(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())

@@ -182,8 +182,8 @@ type errLogout string
 
 func (e errLogout) Error() string { return string(e) }
 
-// sendLogout tells a client by a token that was made for this try. OpenID Connect
-// Back-Channel Logout 1.0 §2.5, §2.8
+// sendLogout tells a client by a token that was made for this try.
+// OpenID Connect Back-Channel Logout §2.5, §2.8
 func (e *Engine) sendLogout(ctx context.Context, m *outbox.Message) error {
 	var f farewell
 	if err := json.Unmarshal(m.Body, &f); err != nil {
@@ -214,7 +214,7 @@ func (e *Engine) sendLogout(ctx context.Context, m *outbox.Message) error {
 }
 
 // logoutToken makes a logout token. It has a type of its own, events and no nonce, and
-// so never passes for an ID token. OpenID Connect Back-Channel Logout 1.0 §2.4
+// so never passes for an ID token. OpenID Connect Back-Channel Logout §2.4
 func (e *Engine) logoutToken(ctx context.Context, c *storage.Client, f farewell) (string, error) {
 	now := e.store.Now()
 	body := map[string]any{

@@ -27,7 +27,7 @@ func (w *world) signInTo(c storage.Client) (*engine.TokenResponse, engine.Creden
 }
 
 // OpenID Connect Core §8.1: one sub for a sector, another for each other sector, the
-// same wherever it is told and after a restart.
+// same wherever it is told and after a restart. RFC 9068 §6
 func TestPairwiseSubjects(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())

@@ -26,7 +26,7 @@ func reference(client, uri string, pairs ...string) url.Values {
 	return with(url.Values{"client_id": {client}, "request_uri": {uri}}, pairs...)
 }
 
-// TestPushed brings a request from pushing to tokens. RFC 9126 §2, §4
+// TestPushed brings a request from pushing to tokens. RFC 9126 §2, §4, RFC 9126 §2.2
 func TestPushed(t *testing.T) {
 	w := newWorld(t, nil)
 	w.add(publicClient())

@@ -116,7 +116,7 @@ func (e *Engine) judgeObjectNames(c *storage.Client, claims map[string]json.RawM
 }
 
 // judgeObjectTimes bounds how long somebody who gets hold of an object can begin with it.
-// RFC 9101 §10.3
+// RFC 7519 §4.1.4, §4.1.5, §4.1.6
 func judgeObjectTimes(claims map[string]json.RawMessage, now time.Time) *Error {
 	wrong := func(reason, description string) *Error {
 		return badObject(reason, description).detail("exp %s, iat %s, nbf %s; here it is %d",

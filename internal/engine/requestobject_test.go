@@ -73,7 +73,7 @@ func TestRequestObject(t *testing.T) {
 }
 
 // TestRequestObjectRefusals holds what an object must say, each time beside one that says
-// it. RFC 9101 §5, §6, §10
+// it. RFC 9101 §5, §6, §10, RFC 9101 §7, §10.8, RFC 7519 §4.1.4, §4.1.5, §4.1.6
 func TestRequestObjectRefusals(t *testing.T) {
 	w := newWorld(t, nil)
 	s := w.addRequester(func(c *storage.Client) { c.RequestObjectSigningAlg = jws.ES256 })

@@ -10,7 +10,7 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-// RFC 8707 §2, RFC 3986 §6.2
+// RFC 8707 §2, RFC 3986 §6.2, RFC 3986 §2
 func TestSameResource(t *testing.T) {
 	const mcp = "https://host.example/mcp"
 	for _, c := range []struct {
@@ -91,7 +91,8 @@ func TestWrongTarget(t *testing.T) {
 	}
 }
 
-// The resource decides what its tokens are, the client where the resource does not.
+// The resource decides what its tokens are, the client where the resource does not. RFC 6749
+// §1.4, RFC 9068 §3
 func TestAccessTokenFormats(t *testing.T) {
 	const signed, opaque = storage.AccessTokenJWT, storage.AccessTokenOpaque
 	for _, c := range []struct {

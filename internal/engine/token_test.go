@@ -101,6 +101,7 @@ func TestClientCredentials(t *testing.T) {
 
 const further = "urn:example:further"
 
+// RFC 6749 §4.5
 func TestFurtherGrant(t *testing.T) {
 	var result *engine.GrantResult
 	var fail error

@@ -63,7 +63,7 @@ func ring(keys ...jws.Key) func(string) (string, crypto.PublicKey, bool) {
 }
 
 func TestKeyNames(t *testing.T) {
-	// The example of RFC 7638 §3.1, and the one of RFC 8037 appendix A.3.
+	// The example of RFC 7638 §3.1, and the one of RFC 8037 §A.3.
 	for body, want := range map[string]string{
 		`{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB"}`: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
 		`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
@@ -104,6 +104,7 @@ func TestPublicJWK(t *testing.T) {
 	}
 }
 
+// RFC 5958
 func TestPrivateKeysSurviveStorage(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		k := generate(t, alg)
@@ -125,6 +126,7 @@ func TestPrivateKeysSurviveStorage(t *testing.T) {
 	}
 }
 
+// RFC 7518 §3.3, RFC 8725 §3.2
 func TestKeysMustFitTheirAlgorithm(t *testing.T) {
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	check(t, err)
@@ -168,10 +170,11 @@ func TestKeysMustFitTheirAlgorithm(t *testing.T) {
 	}
 }
 
+// OpenID Connect Core §3.1.3.6, §3.3.2.11, RFC 8032 §5.1
 func TestHalfHash(t *testing.T) {
 	const token, code = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk"
 	for _, c := range []struct{ alg, value, want string }{
-		{"RS256", token, "77QmUPtjPfzWtF2AnpK9RQ"}, // OpenID Connect Core, appendix A.3 and A.4
+		{"RS256", token, "77QmUPtjPfzWtF2AnpK9RQ"}, // OpenID Connect Core §A.3, §A.4
 		{"RS256", code, "LDktKdoQak3Pk0cnXxCltA"},
 		{"ES256", code, "LDktKdoQak3Pk0cnXxCltA"},
 		{"none", token, ""}, {"", token, ""}, {"EdDSAS256", token, ""},

@@ -80,7 +80,8 @@ func TestKeysVerify(t *testing.T) {
 }
 
 // TestEd25519 verifies what is signed under the newer name, with keys that name the
-// algorithm in either way or in none, and tells callers the one name. RFC 9864 §2.2
+// algorithm in either way or in none, and tells callers the one name. RFC 9864 §2.2, RFC 9864
+// §4.1.2
 func TestEd25519(t *testing.T) {
 	k, other := generate(t, jws.EdDSA), generate(t, jws.EdDSA)
 	token := forge(t, k, fmt.Sprintf(`{"alg":"Ed25519","kid":%q}`, k.ID))
@@ -131,6 +132,7 @@ func TestPS256(t *testing.T) {
 	}
 }
 
+// RFC 7517 §4, §5, RFC 7518 §6
 func TestParseKeys(t *testing.T) {
 	es := generate(t, jws.ES256)
 	good := public(t, es.Public, named("k", ""))

@@ -17,7 +17,7 @@ func keyed(header, payload, secret string) string {
 }
 
 // TestVerifySecret: one of the secrets, long enough and by the one algorithm, and
-// nothing else. RFC 7518 §3.2, RFC 8725 §3.1
+// nothing else. RFC 7518 §3.2, RFC 8725 §3.1, RFC 8725 §3.5
 func TestVerifySecret(t *testing.T) {
 	long, short := strings.Repeat("s", MinSecret), strings.Repeat("s", MinSecret-1)
 	token := keyed(`{"alg":"HS256"}`, `{"iss":"a"}`, long)

@@ -29,6 +29,7 @@ func sign(t testing.TB, k jws.Key) string {
 	return token
 }
 
+// RFC 7518 §3.1, RFC 8037 §3.1
 func TestSignAndVerify(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		plain := generate(t, alg)
@@ -67,7 +68,7 @@ func TestHeaderSaysNoMoreThanItMust(t *testing.T) {
 	}
 }
 
-// What we sign, other people's libraries must accept.
+// What we sign, other people's libraries must accept. RFC 7518 §3.3, §3.4, RFC 8037 §3.1
 func TestForeignVerifiersAgree(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		plain := generate(t, alg)

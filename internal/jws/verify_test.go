@@ -47,6 +47,7 @@ func forge(t testing.TB, k jws.Key, header string) string {
 	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
+// RFC 7515 §4, §4.1.3, §5.2, RFC 8725 §3.1, §3.10, §3.12
 func TestHeaderAttacks(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		k := generate(t, alg)
@@ -115,7 +116,7 @@ func TestPublicKeyIsNoSecret(t *testing.T) {
 	}
 }
 
-// The key decides the algorithm, also when the header names another allowed one.
+// The key decides the algorithm, also when the header names another allowed one. RFC 8725 §3.1
 func TestAlgorithmIsTheKeys(t *testing.T) {
 	for _, signs := range jws.Algorithms() {
 		for _, says := range jws.Algorithms() {
@@ -132,6 +133,7 @@ func TestAlgorithmIsTheKeys(t *testing.T) {
 	}
 }
 
+// RFC 7515 §5.2, §7.1
 func TestTamperedTokens(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		k, other := generate(t, alg), generate(t, alg)
@@ -176,7 +178,7 @@ func TestTamperedTokens(t *testing.T) {
 }
 
 // Each token has one spelling: changing any one character must break it, also where
-// the change falls into bits that base64 does not use.
+// the change falls into bits that base64 does not use. RFC 7515 §7.1
 func TestTokensHaveOneSpelling(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, alg := range jws.Algorithms() {
@@ -205,6 +207,7 @@ func TestLargestToken(t *testing.T) {
 	}
 }
 
+// RFC 7515 §4.1.9, RFC 8725 §3.11
 func TestHasType(t *testing.T) {
 	for _, c := range []struct {
 		typ, want string

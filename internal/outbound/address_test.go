@@ -7,7 +7,7 @@ import (
 )
 
 // TestPublic walks the ranges that must never be reached, at both ends, with the
-// neighbours that may be.
+// neighbours that may be. RFC 6890, RFC 4291 §2.4
 func TestPublic(t *testing.T) {
 	for _, c := range []struct {
 		address string

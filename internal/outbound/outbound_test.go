@@ -23,7 +23,7 @@ func TestGet(t *testing.T) {
 }
 
 // TestClosedAddresses: whatever the address is written as, nobody on this machine is
-// connected to.
+// connected to. RFC 9101 §10.4, RFC 7591 §5
 func TestClosedAddresses(t *testing.T) {
 	o := serve(t, hello)
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0.0.0.0", "127.1", "2130706433", "0x7f.1", "[::]"} {
@@ -87,6 +87,7 @@ func TestProxyOfTheEnvironmentIsPassedOver(t *testing.T) {
 	}
 }
 
+// RFC 9101 §5.2
 func TestForm(t *testing.T) {
 	for _, bad := range []string{
 		"", "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "https:///x", "https://user@example.com/", "https://u:p@example.com/",
@@ -105,6 +106,7 @@ func TestForm(t *testing.T) {
 	}
 }
 
+// RFC 6839 §3.1
 func TestRefusedAnswers(t *testing.T) {
 	for _, c := range []struct {
 		name, part string
@@ -140,6 +142,20 @@ func TestRefusedAnswers(t *testing.T) {
 			wantDetail(t, err, c.part)
 		})
 	}
+	t.Run("type by its end", func(t *testing.T) {
+		o := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", strings.TrimPrefix(r.URL.Path, "/"))
+		})
+		for media, taken := range map[string]bool{
+			"application/json": true, "application/cimd+json": true, "application/cimd+JSON; charset=utf-8": true,
+			"text/cimd+json": false, "application/cimd+json-seq": false, "application/cimd+xml": false, "application/jsonp": false,
+		} {
+			_, err := o.free().Get(t.Context(), Request{URL: o.URL + "/" + media, Limit: 10, Types: []string{"application/json", "+json"}})
+			if taken != (err == nil) {
+				t.Errorf("%s: %v", media, err)
+			}
+		}
+	})
 	t.Run("exactly as long", func(t *testing.T) {
 		o := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "1234567890") })
 		if _, err := o.free().Get(t.Context(), Request{URL: o.URL, Limit: 10, Types: []string{"text/plain"}}); err != nil {
@@ -202,6 +218,7 @@ func TestWaitingEnds(t *testing.T) {
 	}
 }
 
+// RFC 9111 §4.2.1, §5.2.2
 func TestLife(t *testing.T) {
 	for _, c := range []struct {
 		control, age string

@@ -49,7 +49,7 @@ func TestPostSlow(t *testing.T) {
 	}
 }
 
-// TestPostLoopback reaches http on this machine, and only where that is wanted.
+// TestPostLoopback reaches http on this machine, and only where that is wanted. RFC 6761 §6.3
 func TestPostLoopback(t *testing.T) {
 	o := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer o.Close()

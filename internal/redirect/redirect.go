@@ -74,7 +74,7 @@ func KindOf(uri string) Kind {
 
 // Host returns what to show a person of where a redirect URI leads: the host, with a
 // port that was written down for the Web, or the scheme of an app. It is empty for a
-// URI that is not valid. RFC 9700 §4.11.1
+// URI that is not valid. RFC 9700 §4.11.2
 func Host(uri string) string {
 	p := split(uri)
 	switch {

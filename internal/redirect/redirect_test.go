@@ -192,6 +192,8 @@ var invalid = []struct{ uri, word string }{
 	{"com.example.app://[::1]/cb", "no name"},
 }
 
+// RFC 6749 §3.1.2, RFC 8252 §7.1, §7.3, §8.4, OAuth 2.1 §2.3, RFC 9700 §4.1, RFC 3986 §3,
+// §3.1, RFC 1035 §2.3.4
 func TestValidate(t *testing.T) {
 	for _, c := range valid {
 		if err := redirect.Validate(c.uri, true); err != nil {
@@ -234,6 +236,7 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// RFC 9700 §2.1, §4.1.3, RFC 8252 §7.3
 func TestMatch(t *testing.T) {
 	for _, c := range []struct {
 		registered, requested string

@@ -79,6 +79,7 @@ func TestForeignHashes(t *testing.T) {
 	}
 }
 
+// RFC 9106 §3.1
 func TestHostileHashes(t *testing.T) {
 	argon := func(settings string) string { return "$argon2id$v=19$" + settings + "$" + salt + "$" + key }
 	check(t, secrethash.Valid(argon("m=8,t=1,p=1")))
@@ -110,6 +111,7 @@ func TestHostileHashes(t *testing.T) {
 		"empty hash part":       "$argon2id$v=19$m=8,t=1,p=1$" + salt + "$",
 		"short hash part":       "$argon2id$v=19$m=8,t=1,p=1$" + salt + "$AAAA",
 		"empty salt":            "$argon2id$v=19$m=8,t=1,p=1$$" + key,
+		"short salt":            "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbA$" + key, // seven bytes
 		"padded":                "$argon2id$v=19$m=8,t=1,p=1$" + salt + "=$" + key,
 		"line break":            "$argon2id$v=19$m=8,t=1,p=1$" + salt + "\n$" + key,
 		"huge":                  "$argon2id$v=19$m=8,t=1,p=1$" + salt + "$" + strings.Repeat("A", 4000),
@@ -153,7 +155,7 @@ func TestVerifyHonoursContext(t *testing.T) {
 }
 
 // The cost is a promise to the people whose passwords we keep: an argon2 call that got
-// a thousand times cheaper would pass every other test.
+// a thousand times cheaper would pass every other test. RFC 9106 §4
 func TestHashIsSlow(t *testing.T) {
 	hash, err := secrethash.Hash("secret")
 	check(t, err)

@@ -160,6 +160,7 @@ func TestAUsernameIsGivenOnce(t *testing.T) {
 	}
 }
 
+// NIST SP 800-63B §5.1.1.2
 func TestAccountsAreChecked(t *testing.T) {
 	a := open(t)
 	for _, c := range []struct {

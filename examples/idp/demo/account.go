@@ -113,7 +113,7 @@ func (a *App) withAccount(w http.ResponseWriter, r *http.Request, do func(contex
 }
 
 // logout forgets who is signed in and asks the provider to do the same. OpenID
-// Connect RP-Initiated Logout 1.0 §2
+// Connect RP-Initiated Logout §2
 func (a *App) logout(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(r)
 	if s == nil {
