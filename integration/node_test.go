@@ -191,7 +191,7 @@ func TestNodeClients(t *testing.T) {
 }
 
 // TestNodeFAPI2 has openid-client push, sign, prove and verify all at once, at a provider
-// that is held to the profile. FAPI 2.0 Security Profile §5.3, Message Signing §5.3
+// that is held to the profile. FAPI 2.0 Security Profile §5.3, FAPI 2.0 Message Signing §5.3
 func TestNodeFAPI2(t *testing.T) {
 	node(t)
 	known := map[string]told{}

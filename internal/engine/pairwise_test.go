@@ -69,7 +69,7 @@ func TestPairwiseSubjects(t *testing.T) {
 }
 
 // The sid is as the sub: two sectors can't compare what they know, one can. It finds the
-// session all the same.
+// session all the same. OpenID Connect Core §17.3
 func TestPairwiseSessions(t *testing.T) {
 	w := newWorld(t, nil)
 	public := publicClient()
