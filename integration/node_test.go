@@ -66,7 +66,7 @@ func newKey(t *testing.T, alg string) (private any, jwk map[string]any) {
 		if err == nil {
 			private, jwk = key, map[string]any{"kty": "EC", "crv": "P-256", "x": encoded(string(point[1:33])), "y": encoded(string(point[33:]))}
 		}
-	case "EdDSA":
+	case "EdDSA", "Ed25519":
 		var public ed25519.PublicKey
 		public, private, err = ed25519.GenerateKey(rand.Reader)
 		jwk = map[string]any{"kty": "OKP", "crv": "Ed25519", "x": encoded(string(public))}
