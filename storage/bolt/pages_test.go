@@ -259,3 +259,31 @@ func TestGrowingFileIsNotTakenForCutOff(t *testing.T) {
 	grown.Store(true)
 	readers.Wait()
 }
+
+// All that a kind has can go in the transaction in which the next of it comes: the pages
+// without a key stay in the tree until the commit.
+func TestPutWhereEverythingWasRemoved(t *testing.T) {
+	b := openAt(t, filepath.Join(t.TempDir(), "test.db"))
+	var puts, ops []storage.Op
+	for i := range 60 {
+		put := record(fmt.Sprintf("old-%03d", i), 1000)
+		puts = append(puts, put)
+		ops = append(ops, storage.Op{Action: storage.ActionDelete, Key: put.Key, If: storage.Any()})
+	}
+	mustApply(t, b, puts...)
+	ops = append(ops, record("new", 400))
+	done := make(chan error, 1)
+	go func() { done <- b.Apply(context.Background(), storage.Batch{Now: pagesNow, Ops: ops}) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the commit does not end")
+	}
+	page, err := b.List(t.Context(), storage.Query{Namespace: "https://op.example", Kind: "token", Now: pagesNow, Limit: 10})
+	if err != nil || len(page) != 1 || page[0].Key.ID != "new" {
+		t.Fatalf("there are %d records, of %v; want the new one alone", len(page), err)
+	}
+}

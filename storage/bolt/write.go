@@ -40,7 +40,8 @@ type tree struct {
 	name   []byte
 	bucket *bbolt.Bucket // nil: not made yet
 
-	last     []byte // the last key before this transaction
+	last     []byte // the last key when the first was inserted
+	removed  bool   // a key, in this transaction
 	inserted int
 	appended int // of those inserted, behind last
 }
@@ -255,8 +256,7 @@ func (t *tree) put(tx *bbolt.Tx, key, value []byte, fresh bool) error {
 	}
 	if fresh {
 		if t.inserted == 0 {
-			last, _ := t.bucket.Cursor().Last()
-			t.last = bytes.Clone(last)
+			t.last = t.lastKey()
 		}
 		t.inserted++
 		if bytes.Compare(key, t.last) > 0 {
@@ -266,9 +266,24 @@ func (t *tree) put(tx *bbolt.Tx, key, value []byte, fresh bool) error {
 	return t.bucket.Put(key, value)
 }
 
+// lastKey returns a copy of the last key, nil when there is none. It asks for the first one
+// before when something was removed: Cursor.Last goes round for ever in a tree of several
+// pages whose every key was removed in the same transaction, and no commit would end again.
+func (t *tree) lastKey() []byte {
+	cursor := t.bucket.Cursor()
+	if t.removed {
+		if first, _ := cursor.First(); first == nil {
+			return nil
+		}
+	}
+	last, _ := cursor.Last()
+	return bytes.Clone(last)
+}
+
 func (t *tree) remove(key []byte) error {
 	if t.bucket == nil {
 		return nil
 	}
+	t.removed = true
 	return t.bucket.Delete(key)
 }
