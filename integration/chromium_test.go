@@ -107,7 +107,7 @@ func (b *tab) open(address string) { b.t.Helper(); b.do("open "+address, chromed
 
 // text is what the page says, with its address.
 func (b *tab) text() string {
-	ctx, end := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, end := context.WithTimeout(b.ctx, pageWait)
 	defer end()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + "\n" + (document.body ? document.body.innerText : "")`))
 	if err != nil {

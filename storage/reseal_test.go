@@ -51,9 +51,9 @@ func TestNothingIsLostWhileRecordsAreSealedAnew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
 			defer b.Close()
-			var passed atomic.Int64
 			begin := time.Now()
-			clock := func() time.Time { return begin.Add(time.Duration(passed.Load())) }
+			var hours passing
+			clock := func() time.Time { return begin.Add(time.Duration(hours.passed.Load())) }
 			stores := make([]*storage.Store, 2)
 			for i := range stores {
 				var err error
@@ -64,11 +64,11 @@ func TestNothingIsLostWhileRecordsAreSealedAnew(t *testing.T) {
 			acknowledged := make([]atomic.Int64, 8)
 			var all sync.WaitGroup
 			for i := range 16 {
-				all.Go(func() { writeSteps(ctx, t, stores[i%2], i%8, &acknowledged[i%8]) })
+				all.Go(func() { writeSteps(ctx, t, &hours, stores[i%2], i%8, &acknowledged[i%8]) })
 			}
 			rotations := 0
 			for end := time.Now().Add(2 * time.Second); time.Now().Before(end) || rotations < 3; rotations++ {
-				rotateWhole(t, stores, &passed)
+				rotateWhole(t, stores, &hours)
 			}
 			stop()
 			all.Wait()
@@ -85,13 +85,39 @@ func TestNothingIsLostWhileRecordsAreSealedAnew(t *testing.T) {
 	}
 }
 
+// passing is a time that passes in leaps, with requests under way. No request lasts for
+// more than one of them, however long the machine takes for it.
+type passing struct {
+	passed   atomic.Int64
+	leaps    atomic.Int64
+	underWay [2]sync.RWMutex // held by those that began after an even, and an odd number of leaps
+}
+
+// begin is called by a request, and what it returns when that ends.
+func (p *passing) begin() (end func()) {
+	of := &p.underWay[p.leaps.Load()%2]
+	of.RLock()
+	return of.RUnlock
+}
+
+// leap lets 20 minutes pass, when all requests have ended that began before the last leap.
+func (p *passing) leap() {
+	next := p.leaps.Load() + 1
+	before := &p.underWay[next%2]
+	before.Lock()
+	p.leaps.Store(next)
+	p.passed.Add(int64(20 * time.Minute))
+	before.Unlock()
+}
+
 func stepsOf(s *storage.Store) *storage.Collection[step] {
 	return storage.Collect(s, "step", 1, func(v *step) storage.Meta { return storage.Meta{ID: v.ID} })
 }
 
-func writeSteps(ctx context.Context, t *testing.T, s *storage.Store, record int, acknowledged *atomic.Int64) {
+func writeSteps(ctx context.Context, t *testing.T, hours *passing, s *storage.Store, record int, acknowledged *atomic.Int64) {
 	id := fmt.Sprint("r", record)
 	for ctx.Err() == nil {
+		end := hours.begin()
 		err := s.Do(t.Context(), func(ctx context.Context) error {
 			v, err := stepsOf(s).Get(ctx, id)
 			if err != nil && err != storage.ErrNotFound {
@@ -103,6 +129,7 @@ func writeSteps(ctx context.Context, t *testing.T, s *storage.Store, record int,
 			}
 			return stepsOf(s).Put(ctx, &step{ID: id, N: json.Number(fmt.Sprint(n + 1))})
 		})
+		end()
 		if err == nil {
 			acknowledged.Add(1)
 		} else if s.Exhausted() == 0 {
@@ -114,7 +141,7 @@ func writeSteps(ctx context.Context, t *testing.T, s *storage.Store, record int,
 }
 
 // rotateWhole makes a key, and has both replicas seal anew until the old one is dropped.
-func rotateWhole(t *testing.T, stores []*storage.Store, passed *atomic.Int64) {
+func rotateWhole(t *testing.T, stores []*storage.Store, hours *passing) {
 	check(t, stores[0].RotateDataKey(t.Context()))
 	for range 200 {
 		for _, s := range stores {
@@ -125,9 +152,8 @@ func rotateWhole(t *testing.T, stores []*storage.Store, passed *atomic.Int64) {
 		if dataKeys(t, stores[1]).Older == 0 {
 			return
 		}
-		// No request holds what it read for as long as these minutes stand for.
 		time.Sleep(5 * time.Millisecond)
-		passed.Add(int64(20 * time.Minute))
+		hours.leap()
 	}
 	t.Fatal("the old key was never dropped")
 }

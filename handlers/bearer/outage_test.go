@@ -184,7 +184,7 @@ func TestSlowIssuer(t *testing.T) {
 	if _, err := v.Verify(t.Context(), token); !errors.Is(err, bearer.ErrUnavailable) {
 		t.Errorf("%v, want ErrUnavailable", err)
 	}
-	if d := time.Since(begin); d > 4*time.Second {
+	if d := time.Since(begin); d > time.Minute {
 		t.Errorf("it took %v", d)
 	}
 }

@@ -174,12 +174,17 @@ func TestRefusedAnswers(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	var now, most atomic.Int64
 	o := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		most.Store(max(most.Load(), now.Add(1)))
+		n := now.Add(1)
+		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+		}
+		for most.Load() < perHost && r.Context().Err() == nil { // the first wait for one another
+			time.Sleep(time.Millisecond)
+		}
 		time.Sleep(5 * time.Millisecond)
 		now.Add(-1)
 		hello(w, r)
 	})
-	c := o.free()
+	c := New(Options{Hosts: []string{o.host}, Roots: o.roots, Time: time.Minute})
 	var all sync.WaitGroup
 	for range 5 * perHost {
 		all.Go(func() {
@@ -189,8 +194,8 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if most.Load() > perHost || most.Load() < 2 {
-		t.Errorf("%d at once, want 2 to %d", most.Load(), perHost)
+	if most.Load() != perHost {
+		t.Errorf("%d at once, want %d", most.Load(), perHost)
 	}
 	if len(c.gate.hosts) != 0 || len(c.gate.all) != 0 {
 		t.Errorf("%d hosts and %d requests are remembered", len(c.gate.hosts), len(c.gate.all))
@@ -210,7 +215,7 @@ func TestWaitingEnds(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if took := time.Since(begin); took > 10*short {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("waiting took %s", took)
 	}
 	if len(c.gate.hosts) != 0 || len(c.gate.all) != 0 {

@@ -44,7 +44,7 @@ func TestPostSlow(t *testing.T) {
 	defer close(end)
 	c := New(Options{Hosts: []string{o.host}, Roots: o.roots, Time: 50 * time.Millisecond})
 	began := time.Now()
-	if _, err := c.Post(t.Context(), o.URL, nil); err == nil || time.Since(began) > 5*time.Second {
+	if _, err := c.Post(t.Context(), o.URL, nil); err == nil || time.Since(began) > time.Minute {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }

@@ -93,27 +93,31 @@ func TestUnknownNamesCostAsMuch(t *testing.T) {
 
 func TestConcurrentHashesAreBounded(t *testing.T) {
 	c := secrethash.NewChecker(1)
-	slow := brought(t, "secret", 11) // about 100 ms
+	release := make(chan struct{})
+	secrethash.Hold(c, release)
+	quick := brought(t, "secret", 4)
 	var running sync.WaitGroup
 	running.Go(func() {
-		if ok, err := c.Check(context.WithoutCancel(t.Context()), slow, "secret"); !ok || err != nil {
+		if ok, err := c.Check(context.WithoutCancel(t.Context()), quick, "secret"); !ok || err != nil {
 			t.Errorf("the first check: %v %v", ok, err)
 		}
 	})
-	time.Sleep(20 * time.Millisecond) // the first has its turn
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	quick := brought(t, "secret", 4)
-	for name, try := range map[string]func() error{
-		"Check":     func() error { _, err := c.Check(ctx, quick, "secret"); return err },
-		"CheckNone": func() error { return c.CheckNone(ctx, "secret") },
-		"no hash":   func() error { _, err := c.Check(ctx, "", "secret"); return err },
-		"Hash":      func() error { _, err := c.Hash(ctx, "secret"); return err },
+	for secrethash.Busy(c) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for name, try := range map[string]func(ctx context.Context) error{
+		"Check":     func(ctx context.Context) error { _, err := c.Check(ctx, quick, "secret"); return err },
+		"CheckNone": func(ctx context.Context) error { return c.CheckNone(ctx, "secret") },
+		"no hash":   func(ctx context.Context) error { _, err := c.Check(ctx, "", "secret"); return err },
+		"Hash":      func(ctx context.Context) error { _, err := c.Hash(ctx, "secret"); return err },
 	} {
-		if err := try(); !errors.Is(err, context.DeadlineExceeded) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		if err := try(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s did not wait for its turn: %v", name, err)
 		}
+		cancel()
 	}
+	close(release)
 	running.Wait()
 	if ok, err := c.Check(t.Context(), quick, "secret"); !ok || err != nil {
 		t.Errorf("after the first check ended: %v %v", ok, err)

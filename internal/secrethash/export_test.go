@@ -33,6 +33,9 @@ func (r *Computed) Take() []string {
 	return taken
 }
 
+// Busy is how many slow hashes c computes at this moment.
+func Busy(c *Checker) int { return len(c.slots) }
+
 // Hold makes each slow hash of c wait for release.
 func Hold(c *Checker, release <-chan struct{}) {
 	c.verify = func(ctx context.Context, hash, secret string) (bool, error) {

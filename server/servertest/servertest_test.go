@@ -225,10 +225,10 @@ func TestClientCredentials(t *testing.T) {
 	}
 }
 
-// TestFast holds that a provider costs a unit test less than 50 ms, on a machine that does
-// nothing else; one that does is given ten times as long.
+// TestFast tells what a provider costs a unit test: less than 50 ms on a machine that does
+// nothing else. One that is busy, with the race detector, is given a hundred times as long.
 func TestFast(t *testing.T) {
-	const most = 500 * time.Millisecond
+	const most = 5 * time.Second
 	fastest := time.Hour
 	for range 5 {
 		begin := time.Now()

@@ -231,7 +231,7 @@ func TestDatabaseInUse(t *testing.T) {
 	b := open(t, path)
 	start := time.Now()
 	refused(t, path, path+" is in use by process", fmt.Sprintf("process %d on host", os.Getpid()), "since 20", "stop that process")
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("it took %v to say that the database is in use", took)
 	}
 	apply(t, b, put("a", nil)) // the holder is not harmed
@@ -314,11 +314,13 @@ func TestKilledWhileWriting(t *testing.T) {
 		if round == 0 {
 			refused(t, path, fmt.Sprintf("in use by process %d on host", child.Process.Pid))
 		}
-		kill := time.AfterFunc(time.Duration(20+round*30)*time.Millisecond, func() { _ = child.Process.Kill() })
-		defer kill.Stop()
 		var acknowledged []string
 		for lines.Scan() {
 			acknowledged = append(acknowledged, lines.Text())
+			if len(acknowledged) == 1 {
+				kill := time.AfterFunc(time.Duration(20+round*30)*time.Millisecond, func() { _ = child.Process.Kill() })
+				defer kill.Stop()
+			}
 		}
 		_ = child.Wait() // killed
 		if len(acknowledged) == 0 {

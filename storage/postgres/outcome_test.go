@@ -31,7 +31,7 @@ func blockWrites(t *testing.T, dsn string) (unblock func()) {
 // blocked waits until a session of the backend waits for a lock, and returns its process.
 func blocked(t *testing.T, admin *pgx.Conn) (pid int) {
 	t.Helper()
-	for range 500 {
+	for range 6000 {
 		err := admin.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'doorward' AND wait_event_type = 'Lock'`).Scan(&pid)
 		if err == nil {
@@ -82,7 +82,7 @@ func TestTerminatedAmidApply(t *testing.T) {
 
 func TestStatementTimeout(t *testing.T) {
 	dsn := server.Database(t)
-	b := open(t, with(dsn, "statement_timeout=200ms"), postgres.Options{})
+	b := open(t, with(dsn, "statement_timeout=2s"), postgres.Options{})
 	unblock := blockWrites(t, dsn)
 	err := apply(t.Context(), b, put("a", storage.Absent(), "v"))
 	unblock()
@@ -120,6 +120,7 @@ func TestEveryConnectionBusy(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("the batch that had to wait for a lock returned %v", err)
 	}
+	b.SetPatience(time.Minute, time.Minute)
 	if r := get(t, b, "b"); r.Revision != 0 {
 		t.Error("a batch that was not sent is there")
 	}
@@ -168,7 +169,7 @@ func TestAnswerLost(t *testing.T) {
 func TestNoAnswerInTime(t *testing.T) {
 	dsn := server.Database(t)
 	b := open(t, dsn, postgres.Options{})
-	b.SetPatience(time.Second, 200*time.Millisecond)
+	b.SetPatience(time.Minute, 200*time.Millisecond)
 	unblock := blockWrites(t, dsn)
 	err := apply(t.Context(), b, put("a", storage.Absent(), "v"))
 	unblock()

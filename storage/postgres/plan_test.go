@@ -57,7 +57,7 @@ func TestNothingReadsWholeTables(t *testing.T) {
 	if err := b.Close(); err != nil { // a session reports its figures at the latest when it ends
 		t.Fatal(err)
 	}
-	for range 200 {
+	for range 6000 {
 		if n, _ := read(); n > 0 {
 			break
 		}
