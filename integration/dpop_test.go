@@ -249,6 +249,29 @@ func TestReplicasShareNonces(t *testing.T) {
 	expect(t, "one again", here.post(t, "token", "machine", proof, machineGrant), http.StatusBadRequest, "dpop_replayed")
 }
 
+// TestProofAfterRestart: a proof that was used stays used when the server is started anew,
+// and what is bound to its key stays bound. RFC 9449 §11.1
+func TestProofAfterRestart(t *testing.T) {
+	dir := t.TempDir()
+	first, err := newWorld(plan{backend: "bolt", dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHolder(t, first.site, first.now)
+	proof := h.proof("POST", first.endpoint("token"), "", nil)
+	tokens := h.post(t, "token", "spa", proof, h.redeem(t, "spa", nil))
+	expect(t, "before", tokens, http.StatusOK, `"DPoP"`)
+	if err := first.backend.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, plan{backend: "bolt", dir: dir})
+	h.site, h.now = w.site, w.now
+	expect(t, "the same proof", h.post(t, "token", "spa", proof, refreshing(tokens)), http.StatusBadRequest, "dpop_replayed")
+	thief := newHolder(t, w.site, w.now)
+	expect(t, "another key", thief.prove(t, "token", "spa", refreshing(tokens)), http.StatusBadRequest, "dpop_key_other")
+	expect(t, "a new proof", h.prove(t, "token", "spa", refreshing(tokens)), http.StatusOK, `"DPoP"`)
+}
+
 // TestProofRace: of 64 requests with one proof one succeeds. RFC 9449 §11.1
 func TestProofRace(t *testing.T) {
 	eachBackend(t, func(t *testing.T, w *world) {
