@@ -3,7 +3,7 @@
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check torture bench guards deps
+.PHONY: help run test check torture bench compare guards deps
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ torture: ## the long forms: 1,000 kills on bbolt, 100 on PostgreSQL, a month of 
 
 bench: ## HTTP benchmarks on bbolt with real syncs, 1 and 32 callers
 	$(GO) test -run '^$$' -bench . -benchmem ./integration/...
+
+compare: ## our server beside its peers over HTTP: ratios, latency, memory, disk; under ten minutes (bench/README.md)
+	@$(GO) -C bench run . -compare $(FLAGS)
 
 guards: ## remove each guard of the engine in turn and show the test that turns red
 	scripts/guards

@@ -4,6 +4,7 @@
 //	go run . -compare                          the table of README.md
 //	go run . -server doorward -op refresh      one server, one operation
 //	go run . -server doorward -against node -op refresh
+//	go run . -grow all                         our server with more and more to do
 //	go run . -server https://id.example.com -op client-credentials -machine id:secret
 //
 // Tables go to standard output, progress to standard error. See README.md.
@@ -46,6 +47,7 @@ func progress(format string, values ...any) {
 type flags struct {
 	compare, write bool
 	only           string
+	growth, grants string
 	plan           plan
 	dir            string
 
@@ -66,8 +68,10 @@ func parse(args []string) (*flags, error) {
 	set.StringVar(&f.only, "only", "", "with -compare: only rows whose title holds this")
 	set.IntVar(&f.plan.connections, "connections", 32, "how many connections are kept alive")
 	set.IntVar(&f.plan.pairs, "pairs", 5, "how often two servers take turns")
-	set.DurationVar(&f.plan.time, "for", 0, "how long one run takes (10s, with -compare or -against 700ms)")
+	set.DurationVar(&f.plan.time, "for", 0, "how long one run takes (10s; with -compare or -against 700ms, with -grow 3s)")
 	set.IntVar(&f.plan.flows, "flows", 10_000, "with -compare: how many flows the memory is measured after")
+	set.StringVar(&f.growth, "grow", "", "measure how our server bears more work: connections, clients, grants, idle, size or all")
+	set.StringVar(&f.grants, "grants", "1000,100000", "with -grow grants: how many; a million takes a quarter of an hour to make")
 	set.StringVar(&f.dir, "dir", "", "folder on a disk for databases and binaries (default: that of temporary files)")
 	set.StringVar(&f.server, "server", "", "the server to drive: a URL, or doorward, ceiling, node, fosite, go-oauth2, go-oauth2-file")
 	set.StringVar(&f.against, "against", "", "another one to take turns with")
@@ -96,13 +100,24 @@ func parse(args []string) (*flags, error) {
 
 func (f *flags) check() error {
 	if f.plan.time == 0 {
-		if f.plan.time = 10 * time.Second; f.compare || f.against != "" {
+		switch {
+		case f.compare || f.against != "":
 			f.plan.time = 700 * time.Millisecond
+		case f.growth != "":
+			f.plan.time = 3 * time.Second
+		default:
+			f.plan.time = 10 * time.Second
+		}
+	}
+	modes := 0
+	for _, chosen := range []bool{f.compare, f.growth != "", f.server != ""} {
+		if chosen {
+			modes++
 		}
 	}
 	switch {
-	case f.compare == (f.server != ""):
-		return errors.New("write either -compare, or -server and a URL or a name; -help tells more")
+	case modes != 1:
+		return errors.New("write either -compare, or -grow, or -server and a URL or a name; -help tells more")
 	case f.plan.connections < 1 || f.plan.pairs < 1 || f.plan.flows < 1 || f.plan.time < 0:
 		return errors.New("-connections, -pairs, -flows and -for must be above 0")
 	case f.write && (!f.compare || f.only != ""):
@@ -120,9 +135,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if f.compare {
+	switch {
+	case f.compare:
 		err = f.compareAll(ctx, w, out)
-	} else {
+	case f.growth != "":
+		err = f.grow(ctx, w, out)
+	default:
 		err = f.single(ctx, w, out)
 	}
 	if ctx.Err() != nil {

@@ -112,14 +112,24 @@ func (w *workshop) installNode(ctx context.Context) error {
 	return say(ctx, filepath.Join("peers", "node"), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 }
 
-// say runs a command and returns what it said when it fails.
+// say runs a command.
 func say(ctx context.Context, dir string, command ...string) error {
+	_, err := ask(ctx, dir, command...)
+	return err
+}
+
+// ask runs a command and returns its output; of one that fails, the error holds what it
+// said.
+func ask(ctx context.Context, dir string, command ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(command, " "), err, out, said.String())
 	}
-	return nil
+	return string(out), nil
 }
 
 // folder makes an empty folder for the files of a server.

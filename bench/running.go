@@ -180,8 +180,17 @@ func folderSize(dir string) (int64, error) {
 	return size, err
 }
 
-// stop ends the server, and removes its files. It is killed when it doesn't end by itself.
+// stop ends the server, and removes its files.
 func (r *running) stop() error {
+	err := r.end()
+	if err == nil && r.dir != "" {
+		err = os.RemoveAll(r.dir)
+	}
+	return err
+}
+
+// end ends the server. It is killed when it doesn't end by itself.
+func (r *running) end() error {
 	r.in.Close()
 	late := time.NewTimer(stopTime)
 	defer late.Stop()
@@ -199,9 +208,6 @@ func (r *running) stop() error {
 				return fmt.Errorf("%s, process %d, can't be ended: %w", r.program.name, int(r.outsider), err)
 			}
 		}
-	}
-	if r.dir != "" {
-		return os.RemoveAll(r.dir)
 	}
 	return nil
 }

@@ -75,7 +75,23 @@ func ratioTable(outcomes []*outcome) string {
 	for _, m := range missings(outcomes) {
 		text += fmt.Sprintf("- %s: %s (%s)\n", m.peer, m.reason, strings.Join(m.rows, "; "))
 	}
-	return text
+	return text + failures(outcomes)
+}
+
+// failures tells what did not work.
+func failures(outcomes []*outcome) string {
+	text := ""
+	for _, o := range outcomes {
+		for _, p := range programs() {
+			if s := o.series[p.name]; s != nil && s.errors > 0 {
+				text += fmt.Sprintf("- %s, %s: %d of %d failed, first: %v\n", p.title, o.row.title, s.errors, s.errors+s.total, s.err)
+			}
+		}
+	}
+	if text == "" {
+		return "\nNothing failed.\n"
+	}
+	return "\nWhat failed:\n\n" + text
 }
 
 // missing is why a peer has no figure in some rows.

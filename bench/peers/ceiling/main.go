@@ -38,5 +38,7 @@ func build(_ context.Context, _ peer.Options, issuer string) (*peer.Server, erro
 	constant("/jwks", keys)
 	constant("/.well-known/openid-configuration", `{"issuer":"`+issuer+`","token_endpoint":"`+issuer+`/token",`+
 		`"introspection_endpoint":"`+issuer+`/introspect","userinfo_endpoint":"`+issuer+`/userinfo","jwks_uri":"`+issuer+`/jwks"}`)
-	return &peer.Server{Handler: mux, Ready: peer.Ready{Constant: true}}, nil
+	const reason = "a constant leads through no flow"
+	lacks := map[string]string{"login": reason, "signed-in": reason, "refresh": reason, "revocation": reason, "par": reason}
+	return &peer.Server{Handler: mux, Ready: peer.Ready{Constant: true, Lacks: lacks}}, nil
 }
