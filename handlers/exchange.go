@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/redact"
 )
 
@@ -134,7 +135,7 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 // serve runs one endpoint.
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endpoint func(http.ResponseWriter, *http.Request) *engine.Error) {
 	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r), script: rule.scripts && WantsJSON(r)}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	r = r.WithContext(outbound.Together(context.WithValue(r.Context(), exchangeKey{}, x)))
 	if rule.asks {
 		r = r.WithContext(engine.Asking(r.Context(), h.addressOf(r).String()))
 	}

@@ -101,10 +101,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 	if refusal != nil {
 		return nil, refusal
 	}
-	a.RedirectURI = uri
-	if !slices.Contains(twice, "state") {
-		a.State = form.Get("state")
-	}
+	a.RedirectURI, a.State = uri, stateOf(form, twice)
 	for _, check := range []func() error{
 		func() error { return orNil(a.readMode(form, twice)) },
 		func() error { return orNil(e.mustPush(a, from)) },
@@ -132,10 +129,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 func (a *Authorization) returning(form url.Values, twice []string, err error) error {
 	if refusal := (*Error)(nil); form.Get("redirect_uri") != "" && errors.As(err, &refusal) && refusal.Code == codeInvalidRequestObject {
 		if uri, mismatch := redirectURI(a.Client, form, twice); mismatch == nil {
-			a.RedirectURI = uri
-			if !slices.Contains(twice, "state") {
-				a.State = form.Get("state")
-			}
+			a.RedirectURI, a.State = uri, stateOf(form, twice)
 		}
 	}
 	return err

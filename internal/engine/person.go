@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/doorward/doorward/storage"
 )
@@ -101,36 +100,6 @@ const challengeLength = 43
 // exemptFromPKCE says whether a client may leave out the challenge: a public one
 // has nothing else that protects its codes.
 func exemptFromPKCE(c *storage.Client) bool { return c.Insecure.SkipPKCE && !c.Public() }
-
-// wellFormed refuses parameters that came twice, and text that is none: it would
-// not survive being stored. RFC 6749 §3.1
-func wellFormed(form url.Values, twice []string) *Error {
-	if len(twice) > 0 {
-		return repeated(twice[0])
-	}
-	for name, values := range form {
-		if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
-			return refuse(codeInvalidRequest, "parameter_malformed", "The parameter "+quote(name)+" is not valid UTF-8.")
-		}
-	}
-	for _, name := range []string{"scope", "audience", "resource"} {
-		if n := wordsIn(form[name]); n > maxWords {
-			return refuse(codeInvalidRequest, "parameter_malformed", "The parameter "+name+" has more than 100 values.").detail("it has %d", n)
-		}
-	}
-	return nil
-}
-
-// maxWords bounds what is compared word by word, before anybody has authenticated.
-const maxWords = 100
-
-func wordsIn(values []string) int {
-	n := len(values)
-	for _, v := range values {
-		n += strings.Count(v, " ")
-	}
-	return n
-}
 
 func words(s string) []string {
 	return slices.DeleteFunc(strings.Split(s, " "), func(w string) bool { return w == "" })

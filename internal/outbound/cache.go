@@ -39,6 +39,7 @@ type page[T any] struct {
 	value  T
 	known  bool // value was fetched
 	err    error
+	hasty  bool      // err came of a fetch that had less time than others would have
 	until  time.Time // value or err count
 	forced time.Time // by Refresh, the last time
 	flight chan struct{}
@@ -81,16 +82,14 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 		case p.flight != nil:
 			flight := p.flight
 			c.mu.Unlock()
-			select {
-			case <-flight: // what it brought is as new as can be
-				if err := c.failed(p); err != nil {
-					return none, err
-				}
-				force = false
-				continue
-			case <-ctx.Done():
-				return none, ctx.Err()
+			if err := c.wait(ctx, url, flight); err != nil {
+				return none, err
 			}
+			hasty, err := c.outcome(p)
+			if err != nil {
+				return none, err
+			}
+			force = force && hasty // what it brought is as new as can be
 		case now.Before(p.until) && !due:
 			value, err := p.value, p.err
 			c.mu.Unlock()
@@ -107,15 +106,35 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 	}
 }
 
-// failed returns the error of the fetch that somebody waited for. Who waits does not try
-// again after it: many of them would keep a dead host busy one after the other.
-func (c *Cache[T]) failed(p *page[T]) error {
+// wait waits for the fetch of another.
+func (c *Cache[T]) wait(ctx context.Context, url string, flight chan struct{}) error {
+	patience, cancel := context.WithCancel(ctx)
+	if end, _, together := shared(ctx, c.client.total); together {
+		patience, cancel = context.WithDeadline(patience, end)
+	}
+	defer cancel()
+	select {
+	case <-flight:
+		return nil
+	case <-patience.Done():
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return &Error{URL: url, Detail: "no answer", Cause: patience.Err()}
+	}
+}
+
+// outcome returns the error of the fetch that somebody waited for. Who waits does not try
+// again after it: many of them would keep a dead host busy one after the other. Only a
+// hasty one proves nothing: whoever begins one just before its time is over would else
+// keep a document from all others.
+func (c *Cache[T]) outcome(p *page[T]) (hasty bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if p.known {
-		return nil
+	if p.known || p.hasty {
+		return p.hasty, nil
 	}
-	return p.err
+	return false, p.err
 }
 
 // Known returns a document that is kept and still fresh, without fetching it.
@@ -155,6 +174,7 @@ var errUnfinished = errors.New("outbound: the fetch did not end")
 
 // fetch fetches for all who wait, so it goes on when the one that began hangs up.
 func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T, err error) {
+	_, whole, together := shared(ctx, c.client.total)
 	life := c.o.Failure
 	err = errUnfinished // what a panic leaves behind
 	defer func() {
@@ -162,9 +182,13 @@ func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T,
 		defer c.mu.Unlock()
 		close(p.flight)
 		p.flight = nil
+		p.hasty = err != nil && together && !whole && !Refused(err)
 		if err != nil && forced {
 			value, err = p.value, nil // the old one stays, for as long as it was good for
 			return
+		}
+		if p.hasty {
+			life = 0
 		}
 		now := c.o.Now()
 		if err == nil && !p.known {
@@ -182,7 +206,7 @@ func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T,
 	}
 	parsed, failed := c.parse(context.WithoutCancel(ctx), p.url, document.Body)
 	if failed != nil {
-		return value, &Error{p.url, "the document is not what it should be", failed}
+		return value, &Error{URL: p.url, Detail: "the document is not what it should be", Cause: failed}
 	}
 	life = c.o.Default
 	if document.Life >= 0 {

@@ -44,6 +44,8 @@ type Error struct {
 	URL    string
 	Detail string // what happened, for the log alone
 	Cause  error  // nil if the answer was what is wrong
+
+	refused bool // see Refused
 }
 
 // Error returns the same text for every failure.
@@ -64,6 +66,20 @@ func Detail(err error) string {
 		return fmt.Sprintf("%.200q: %s: %v", e.URL, e.Detail, e.Cause)
 	}
 	return fmt.Sprintf("%.200q: %s", e.URL, e.Detail)
+}
+
+// Refused says of the error of a fetch that the host has answered, and that the document
+// is not there: gone, moved, kept back, or no document of this kind. It is false for what
+// may be over by the next time: no answer, and the statuses 408, 425, 429 and 5xx.
+func Refused(err error) bool {
+	e := (*Error)(nil)
+	return errors.As(err, &e) && e.refused
+}
+
+// passes says that a status speaks of the moment. RFC 9110 §15.5.9, §15.6, RFC 6585 §4,
+// RFC 8470 §5.2
+func passes(status int) bool {
+	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests
 }
 
 var errClosed = errors.New("outbound: the address is not on the open Internet")
@@ -165,11 +181,11 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.total)
+	ctx, cancel := within(ctx, c.total)
 	defer cancel()
 	leave, err := c.gate.enter(ctx, u.Host)
 	if err != nil {
-		return nil, &Error{r.URL, "too many requests to this host are under way", err}
+		return nil, &Error{URL: r.URL, Detail: "too many requests to this host are under way", Cause: err}
 	}
 	defer leave()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -182,12 +198,12 @@ func (c *Client) Get(ctx context.Context, r Request) (*Document, error) {
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return nil, &Error{r.URL, "no answer", err}
+		return nil, &Error{URL: r.URL, Detail: "no answer", Cause: err}
 	}
 	defer func() { _ = answer.Body.Close() }() // it was only read
 	document, err := read(answer, r)
 	if err == nil && ctx.Err() != nil { // its last bytes came while the connection was being closed
-		return nil, &Error{r.URL, "no answer", ctx.Err()}
+		return nil, &Error{URL: r.URL, Detail: "no answer", Cause: ctx.Err()}
 	}
 	return document, err
 }
@@ -201,19 +217,19 @@ func (r Request) takes(media string) bool {
 
 func read(answer *http.Response, r Request) (*Document, error) {
 	if answer.StatusCode != http.StatusOK {
-		return nil, &Error{r.URL, "the status is " + strconv.Itoa(answer.StatusCode), nil}
+		return nil, &Error{URL: r.URL, Detail: "the status is " + strconv.Itoa(answer.StatusCode), refused: !passes(answer.StatusCode)}
 	}
 	if media, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type")); len(r.Types) > 0 && (err != nil || !r.takes(media)) {
-		return nil, &Error{r.URL, fmt.Sprintf("the Content-Type is %.80q", answer.Header.Get("Content-Type")), nil}
+		return nil, &Error{URL: r.URL, Detail: fmt.Sprintf("the Content-Type is %.80q", answer.Header.Get("Content-Type")), refused: true}
 	}
-	tooLong := &Error{r.URL, fmt.Sprintf("it has more than %d bytes", r.Limit), nil}
+	tooLong := &Error{URL: r.URL, Detail: fmt.Sprintf("it has more than %d bytes", r.Limit), refused: true}
 	if answer.ContentLength > int64(r.Limit) {
 		return nil, tooLong
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, int64(r.Limit)+1))
 	switch {
 	case err != nil:
-		return nil, &Error{r.URL, "the answer broke off", err}
+		return nil, &Error{URL: r.URL, Detail: "the answer broke off", Cause: err}
 	case len(body) > r.Limit:
 		return nil, tooLong
 	}

@@ -51,7 +51,7 @@ func (c *Client) Post(ctx context.Context, to string, form url.Values) (status i
 	}
 	leave, err := c.gate.enter(ctx, u.Host)
 	if err != nil {
-		return 0, &Error{to, "too many requests to this host are under way", err}
+		return 0, &Error{URL: to, Detail: "too many requests to this host are under way", Cause: err}
 	}
 	defer leave()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
@@ -62,7 +62,7 @@ func (c *Client) Post(ctx context.Context, to string, form url.Values) (status i
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return 0, &Error{to, "no answer", err}
+		return 0, &Error{URL: to, Detail: "no answer", Cause: err}
 	}
 	_, _ = io.CopyN(io.Discard, answer.Body, maxHeader) // politely; what it says does not matter
 	_ = answer.Body.Close()
