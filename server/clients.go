@@ -42,7 +42,8 @@ type Clients struct {
 	registration  *Registration
 	hookTime      time.Duration
 	longest       time.Duration // that anything which was granted lives
-	base          string        // URL under which the endpoints stand
+	issuer        string
+	base          string // URL under which the endpoints stand
 	attempts      *attempts
 	changes       *attempts // by client
 	documents     *documents
@@ -58,7 +59,8 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 	c := &Clients{
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
 		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
-		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: max(r.Lifetimes.RefreshAbsolute+r.longestSigned(), r.Lifetimes.Consent), base: r.site.base(), attempts: &attempts{}, changes: &attempts{},
+		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: max(r.Lifetimes.RefreshAbsolute+r.longestSigned(), r.Lifetimes.Consent),
+		issuer: r.Issuer, base: r.site.base(), attempts: &attempts{}, changes: &attempts{},
 		statementKeys: outbound.NewCache(fetch, outbound.CacheOptions{
 			Size: 100, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
 			Failure: 10 * time.Second, Again: time.Minute, Now: store.Now,

@@ -37,7 +37,13 @@ type documents struct {
 	fetches attempts
 
 	mu     sync.Mutex
-	failed map[string]time.Time // when a refresh tried in vain
+	failed map[string]failure // of refreshes
+}
+
+// failure is why a refresh goes without a new document for a minute.
+type failure struct {
+	at      time.Time
+	refused bool // by the document's host, its author or our own policy
 }
 
 func newDocuments(c *Clients) *documents {
@@ -128,31 +134,48 @@ func (d *documents) explain(ctx context.Context, id string, err error) error {
 }
 
 // renew asks for the document of a client to which something was granted long ago. One that
-// can't be had is missed after 30 days only.
+// can't be had for a while is missed after 30 days only. One that its author took away or
+// made unfit, or that the policy refuses, is missed at once, until it is there again.
 func (d *documents) renew(ctx context.Context, id string, stored *storage.Client) (*storage.Client, error) {
 	now := d.clients.store.Now()
 	d.mu.Lock()
-	rest := now.Sub(d.failed[id]) < documentPause
+	last := d.failed[id]
 	d.mu.Unlock()
-	err := error(nil)
-	if !rest {
+	if now.Sub(last.at) >= documentPause {
 		fresh, failed := storage.Memo(ctx, d.clients.store, documentOf{id}, func() (*storage.Client, error) { return d.cache.Get(ctx, id) })
 		if failed == nil {
 			return joined(fresh, stored), nil
 		}
-		err = failed
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		last = failure{now, refusedForGood(failed)}
 		d.mu.Lock()
 		if d.failed == nil || len(d.failed) >= maxDocuments {
-			d.failed = map[string]time.Time{}
+			d.failed = map[string]failure{}
 		}
-		d.failed[id] = now
+		d.failed[id] = last
 		d.mu.Unlock()
-		d.clients.log.WarnContext(ctx, "the document of a client could not be fetched, what is kept of it is used", "client_id", id, "err", outbound.Detail(err))
+		message := "the document of a client could not be fetched, what is kept of it is used"
+		if last.refused {
+			message = "the document of a client is gone or refused, and with it the client"
+		}
+		d.clients.log.WarnContext(ctx, message, "client_id", id, "err", outbound.Detail(failed))
 	}
-	if now.Sub(stored.Registered.FetchedAt) >= documentStale {
+	if last.refused || now.Sub(stored.Registered.FetchedAt) >= documentStale {
 		return nil, storage.ErrNotFound
 	}
 	return stored, nil
+}
+
+// refusedForGood says that asking again soon would bring the same: the host has answered
+// without the document, or what it says is not acceptable.
+func refusedForGood(err error) bool {
+	if outbound.Refused(err) {
+		return true
+	}
+	e, away := (*engine.Error)(nil), (*sectorAway)(nil)
+	return errors.As(err, &e) && !errors.As(err, &away) && e.Status < http.StatusInternalServerError && e.Status != http.StatusTooManyRequests
 }
 
 // joined is a client as its document says, with what the server keeps of it.
@@ -204,7 +227,9 @@ func (d *documents) judge(ctx context.Context, id string, body []byte) (*storage
 		return nil, documentProblems(found)
 	}
 	if err := c.checkSector(ctx, n.Client, nil); err != nil {
-		return nil, documentProblems(&problems{list: []error{err}})
+		refused := documentProblems(&problems{list: []error{err}})
+		refused.Cause = err
+		return nil, refused
 	}
 	if strings.Contains(id, "?") {
 		c.log.WarnContext(ctx, "the client_id of a client has a query, which its authors should leave out", "client_id", id)
@@ -296,7 +321,7 @@ func documentURL(id string) (host, wrong string) {
 	return host, ""
 }
 
-func documentProblems(found *problems) error {
+func documentProblems(found *problems) *engine.Error {
 	text := refusedMetadata(found).Description
 	return badDocument("document_invalid", "The document at this client_id is not acceptable. "+text, "")
 }

@@ -82,7 +82,7 @@ func (r registrations) replace(ctx context.Context, was *storage.Client, token s
 	if err := r.judgeChange(was, body); err != nil {
 		return nil, err
 	}
-	a, err := r.apply(ctx, body, nil, was)
+	a, err := r.apply(ctx, body, nil, was, was.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (r registrations) Register(ctx context.Context, q handlers.RegistrationRequ
 			return nil, err
 		}
 	}
-	a, err := r.apply(ctx, q.Body, by, nil)
+	a, err := r.apply(ctx, q.Body, by, nil, q.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +87,8 @@ func (r registrations) Register(ctx context.Context, q handlers.RegistrationRequ
 }
 
 // apply reads what somebody says of a client and lets everybody judge it. was is the
-// client that is to be changed, nil for a new one.
-func (r registrations) apply(ctx context.Context, body []byte, by *storage.InitialToken, was *storage.Client) (*application, error) {
+// client that is to be changed, nil for a new one; source is whom fetches are counted for.
+func (r registrations) apply(ctx context.Context, body []byte, by *storage.InitialToken, was *storage.Client, source string) (*application, error) {
 	found := &problems{}
 	members := readMetadata(body, found)
 	if err := found.err(); err != nil {
@@ -125,6 +125,11 @@ func (r registrations) apply(ctx context.Context, body []byte, by *storage.Initi
 	}
 	if len(found.list) > 0 {
 		return nil, refusedMetadata(found)
+	}
+	if asksSector(a.Client, was) {
+		if n := r.documents.fetches.note(source, r.store.Now()); n > fetchesAnHour {
+			return nil, r.tooMany(fmt.Sprintf("%s made this server fetch %d documents in an hour", source, n))
+		}
 	}
 	if err := r.checkSector(ctx, a.Client, was); err != nil {
 		if errors.Is(err, ErrInvalid) {

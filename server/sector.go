@@ -48,16 +48,24 @@ func onDevice(uri string) bool {
 	return err != nil || u.Hostname() == "" || loopback(u.Hostname()) || redirect.KindOf(uri) == redirect.PrivateUse
 }
 
+// asksSector says whether a client's sector has to be asked about it.
+func asksSector(client, was *storage.Client) bool {
+	return client.SectorIdentifierURI != "" && (was == nil || was.SectorIdentifierURI != client.SectorIdentifierURI ||
+		slices.ContainsFunc(client.RedirectURIs, func(uri string) bool { return !slices.Contains(was.RedirectURIs, uri) }))
+}
+
+// sectorAway is the problem of a sector that did not answer, which says nothing of the client.
+type sectorAway struct{ problem error }
+
+func (s *sectorAway) Error() string { return s.problem.Error() }
+func (s *sectorAway) Unwrap() error { return s.problem }
+
 // checkSector fetches the document at the client's sector_identifier_uri. It must list
 // every redirect URI, or a client could take its place in the sector of others and
 // learn whom it shares with them. was is the client as it is stored, nil for a new one:
 // what has not changed is not asked for again. OpenID Connect Core §8.1
 func (c *Clients) checkSector(ctx context.Context, client, was *storage.Client) error {
-	if client.SectorIdentifierURI == "" {
-		return nil
-	}
-	if was != nil && was.SectorIdentifierURI == client.SectorIdentifierURI &&
-		!slices.ContainsFunc(client.RedirectURIs, func(uri string) bool { return !slices.Contains(was.RedirectURIs, uri) }) {
+	if !asksSector(client, was) {
 		return nil
 	}
 	found := &problems{}
@@ -66,6 +74,9 @@ func (c *Clients) checkSector(ctx context.Context, client, was *storage.Client) 
 	if err != nil {
 		c.log.WarnContext(ctx, "the sector of a client could not be fetched", "client_id", client.ID, "err", outbound.Detail(err))
 		found.add("sector_identifier_uri", at+"that could not be fetched", "let it answer with a JSON array of the redirect_uris; the log says what happened")
+		if !outbound.Refused(err) {
+			return &sectorAway{found.err()}
+		}
 		return found.err()
 	}
 	var listed []string

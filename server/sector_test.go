@@ -63,3 +63,34 @@ func TestSectorIdentifier(t *testing.T) {
 		t.Errorf("a sector that can't be reached: %v", err)
 	}
 }
+
+// Nobody makes the server fetch without end: the documents of sectors are counted by
+// address. RFC 6585 §4
+func TestSectorsOfAFlood(t *testing.T) {
+	asked := 0
+	host := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		_, _ = w.Write([]byte(`[]`))
+	}))
+	defer host.Close()
+	r := newRegistrant(t, func(c *server.Config) {
+		c.Roots = x509.NewCertPool()
+		c.Roots.AddCert(host.Certificate())
+		c.Insecure.FetchHosts = []string{strings.TrimPrefix(host.URL, "https://")}
+	})
+	body := `{"redirect_uris":["https://a.test/cb"],"subject_type":"pairwise","sector_identifier_uri":"` + host.URL + `/sector.json"}`
+	codes := map[int]int{}
+	for range 150 {
+		w := r.send("192.0.2.1", "", body)
+		codes[w.Code]++
+		if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+			t.Fatal("the answer does not say when to try again")
+		}
+	}
+	if asked != 100 || codes[http.StatusBadRequest] != 100 || codes[http.StatusTooManyRequests] != 50 {
+		t.Errorf("the sector was asked %d times, the answers were %v", asked, codes)
+	}
+	if w := r.send("198.51.100.7", "", body); w.Code != http.StatusBadRequest {
+		t.Errorf("somebody else: %d", w.Code)
+	}
+}

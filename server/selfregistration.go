@@ -54,7 +54,8 @@ type Registration struct {
 	Policy func(ctx context.Context, c *NewClient) error
 
 	// Statements are those whose software statements count: what they say of a client
-	// comes before what it says itself. RequireStatement refuses clients without one.
+	// comes before what it says itself. One with an aud has to name the issuer there.
+	// RequireStatement refuses clients without one.
 	// RFC 7591 §2.3
 	Statements       []StatementIssuer
 	RequireStatement bool

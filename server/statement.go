@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -60,25 +61,22 @@ func (r registrations) overlay(ctx context.Context, members map[string]json.RawM
 }
 
 func (r registrations) verifyStatement(ctx context.Context, by *StatementIssuer, statement string) (map[string]json.RawMessage, error) {
-	raw := []byte(by.JWKS)
-	if by.JWKSURI != "" {
-		set, err := r.statementKeys.Get(ctx, by.JWKSURI)
-		if err != nil {
-			return nil, fmt.Errorf("server: fetch the keys of the software statements of %q: %w: %s", by.Issuer, storage.ErrUnavailable, outbound.Detail(err))
-		}
-		raw = set
+	payload, err := r.readStatement(ctx, by, statement, r.statementKeys.Get)
+	if errors.Is(err, jws.ErrUnknownKey) && by.JWKSURI != "" { // its issuer may have a new one
+		payload, err = r.readStatement(ctx, by, statement, r.statementKeys.Refresh)
 	}
-	keys, err := jws.ParseKeys(raw)
-	if err != nil {
-		return nil, fmt.Errorf("server: the keys of the software statements of %q: %w", by.Issuer, err)
-	}
-	_, payload, err := keys.Verify(statement)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNoKeys):
+		return nil, err
+	case err != nil:
 		return nil, badStatement("its signature is not one of its issuer's", err)
 	}
 	claims, err := jws.Members(payload)
 	if err != nil {
 		return nil, badStatement("its payload is no JSON object", err)
+	}
+	if !r.meant(claims["aud"]) {
+		return nil, badStatement("its aud is not "+r.issuer+", which is this server", nil)
 	}
 	now := r.store.Now()
 	for _, c := range []struct {
@@ -98,6 +96,38 @@ func (r registrations) verifyStatement(ctx context.Context, by *StatementIssuer,
 		}
 	}
 	return claims, nil
+}
+
+// errNoKeys says that a statement can't be judged now.
+var errNoKeys = errors.New("server: no keys of software statements")
+
+func (r registrations) readStatement(ctx context.Context, by *StatementIssuer, statement string, fetch func(context.Context, string) ([]byte, error)) (payload []byte, err error) {
+	raw := []byte(by.JWKS)
+	if by.JWKSURI != "" {
+		if raw, err = fetch(ctx, by.JWKSURI); err != nil {
+			return nil, fmt.Errorf("%w: fetch those of %q: %w: %s", errNoKeys, by.Issuer, storage.ErrUnavailable, outbound.Detail(err))
+		}
+	}
+	keys, err := jws.ParseKeys(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: those of %q: %w", errNoKeys, by.Issuer, err)
+	}
+	_, payload, err = keys.Verify(statement)
+	return payload, err
+}
+
+// meant says whether a statement is for this server: one without an audience is for all.
+// RFC 7519 §4.1.3
+func (r registrations) meant(raw json.RawMessage) bool {
+	if len(raw) == 0 {
+		return true
+	}
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		return one == r.issuer
+	}
+	var several []string
+	return json.Unmarshal(raw, &several) == nil && slices.Contains(several, r.issuer)
 }
 
 func badStatement(what string, cause error) *engine.Error {

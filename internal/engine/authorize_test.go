@@ -114,6 +114,9 @@ func TestAuthorizeRefusals(t *testing.T) {
 		{"resource with fragment", []string{"resource", issuer + "#x"}, "invalid_target", "resource_malformed"},
 		{"resource by prefix", []string{"resource", issuer + "/x/../"}, "invalid_target", "resource_not_allowed"},
 		{"bad UTF-8", []string{"nonce", "\xff"}, "invalid_request", "parameter_malformed"},
+		{"a line in the nonce", []string{"nonce", "a\nb"}, "invalid_request", "parameter_malformed"},
+		{"NUL in a hint", []string{"login_hint", "al\x00ice"}, "invalid_request", "parameter_malformed"},
+		{"a hidden line in a language", []string{"ui_locales", "de\u0085"}, "invalid_request", "parameter_malformed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a, refusal := w.CheckAuthorize(t.Context(), request(c.pairs...))
@@ -134,6 +137,15 @@ func TestAuthorizeRefusals(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a line in the state", func(t *testing.T) { // RFC 6749 §A.5
+		for _, state := range []string{"a\r\nSet-Cookie: b", "\x00", "a\x7f"} {
+			a, refusal := w.CheckAuthorize(t.Context(), request("state", state))
+			refused(t, refusal, "invalid_request", "parameter_malformed")
+			if a.RedirectURI != callback || a.State != "" {
+				t.Errorf("redirect %q with state %q", a.RedirectURI, a.State)
+			}
+		}
+	})
 	t.Run("a reason for the log alone", func(t *testing.T) {
 		a, refusal := w.CheckAuthorize(t.Context(), request())
 		w.fine(refusal)

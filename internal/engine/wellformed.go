@@ -12,11 +12,11 @@ import (
 // people. Of those that are not here some are compared with what is known (redirect_uri,
 // resource, scope), some are read by a form of their own (claims, request, code_challenge),
 // and the rest means nothing to us.
-var readable = []string{"nonce", "login_hint", "display", "prompt", "ui_locales", "acr_values", "response_type", "response_mode", "max_age", "id_token_hint", "dpop_jkt"}
+var readable = []string{"state", "nonce", "login_hint", "display", "prompt", "ui_locales", "acr_values", "response_type", "response_mode", "max_age", "id_token_hint", "dpop_jkt"}
 
 // wellFormed refuses parameters that came twice, and text that is none: it would
 // not survive being stored, or would end the line that a client writes of it in its log.
-// RFC 6749 §3.1, appendix A
+// RFC 6749 §3.1
 func wellFormed(form url.Values, twice []string) *Error {
 	if len(twice) > 0 {
 		return repeated(twice[0])
@@ -25,10 +25,6 @@ func wellFormed(form url.Values, twice []string) *Error {
 		if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
 			return refuse(codeInvalidRequest, "parameter_malformed", "The parameter "+quote(name)+" is not valid UTF-8.")
 		}
-	}
-	if !visible(form.Get("state")) {
-		return refuse(codeInvalidRequest, "parameter_malformed",
-			"The parameter state has other characters than printable ASCII: send a random text in base64url, and keep beside it what belongs to it.")
 	}
 	for _, name := range readable {
 		if strings.ContainsFunc(form.Get(name), unicode.IsControl) {
@@ -43,15 +39,11 @@ func wellFormed(form url.Values, twice []string) *Error {
 	return nil
 }
 
-// visible says that s is made of VSCHAR. RFC 6749 appendix A
-func visible(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
-}
-
-// stateOf returns the state that an answer takes back: none where it came twice or is no
-// state at all, since nothing that is refused is sent on to the client. RFC 6749 appendix A.5
+// stateOf returns the state that an answer takes back: none where it came twice or has
+// control characters, since what is refused is not sent on to the client. Letters beyond
+// ASCII, which a state should not have, harm nobody. RFC 6749 §A.5
 func stateOf(form url.Values, twice []string) string {
-	if state := form.Get("state"); !slices.Contains(twice, "state") && visible(state) {
+	if state := form.Get("state"); !slices.Contains(twice, "state") && !strings.ContainsFunc(state, unicode.IsControl) {
 		return state
 	}
 	return ""
