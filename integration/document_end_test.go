@@ -15,7 +15,7 @@ import (
 
 // TestDocumentThatEnds: what was granted outlives a document that can't be had for a while.
 // It does not outlive one that its author took away or made unfit, nor a client that the
-// policy does not want any more, but goes on when they are back.
+// policy does not want any more, but goes on when they are back. RFC 9110 §15.5.9, §15.6
 func TestDocumentThatEnds(t *testing.T) {
 	p := newPublisher(t)
 	var unwanted, failing atomic.Bool
@@ -53,6 +53,7 @@ func TestDocumentThatEnds(t *testing.T) {
 		lives  bool
 	}{
 		{"503", status(http.StatusServiceUnavailable), true},
+		{"408", status(http.StatusRequestTimeout), true},
 		{"429", status(http.StatusTooManyRequests), true},
 		{"404", status(http.StatusNotFound), false},
 		{"410", status(http.StatusGone), false},

@@ -76,8 +76,7 @@ func Refused(err error) bool {
 	return errors.As(err, &e) && e.refused
 }
 
-// passes says that a status speaks of the moment. RFC 9110 §15.5.9, §15.6, RFC 6585 §4,
-// RFC 8470 §5.2
+// passes says that a status speaks of the moment. RFC 9110 §15.5.9, §15.6
 func passes(status int) bool {
 	return status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooEarly || status == http.StatusTooManyRequests
 }
