@@ -27,6 +27,7 @@ func growths() []growth {
 // grow prints the tables of one growth, or of all.
 func (f *flags) grow(ctx context.Context, w *workshop, out io.Writer) error {
 	found := false
+	page := fmt.Sprintf("Measured on %s: Doorward alone, %d connections unless the table says otherwise, %v a run.\n\n", machine(ctx, w.dir), f.plan.connections, f.plan.time)
 	var names []string
 	for _, g := range growths() {
 		names = append(names, g.name)
@@ -38,12 +39,17 @@ func (f *flags) grow(ctx context.Context, w *workshop, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
-		if _, err := io.WriteString(out, text+"\n"); err != nil {
+		text += "\n"
+		if _, err := io.WriteString(out, text); err != nil {
 			return err
 		}
+		page += text
 	}
 	if !found {
 		return fmt.Errorf("nothing grows by %q; write all or one of %s", f.growth, strings.Join(names, ", "))
+	}
+	if f.write {
+		return grown.writeInto("README.md", strings.TrimSuffix(page, "\n"))
 	}
 	return nil
 }

@@ -157,15 +157,15 @@ func TestLines(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	page := "before\n" + begins + "\nold\n" + ends + "\nafter\n"
-	got, err := between(page, "new\n")
-	if want := "before\n" + begins + "\n\nnew\n\n" + ends + "\nafter\n"; err != nil || got != want {
+	page := "before\n" + compared.begins + "\nold\n" + compared.ends + "\nafter\n"
+	got, err := compared.between(page, "new\n")
+	if want := "before\n" + compared.begins + "\n\nnew\n\n" + compared.ends + "\nafter\n"; err != nil || got != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
-	if again, err := between(got, "new\n"); err != nil || again != got {
+	if again, err := compared.between(got, "new\n"); err != nil || again != got {
 		t.Errorf("written twice it differs: %q, %v", again, err)
 	}
-	if _, err := between("nothing", "new"); err == nil {
+	if _, err := compared.between("nothing", "new"); err == nil {
 		t.Error("a page without marks passed")
 	}
 }

@@ -64,7 +64,7 @@ func parse(args []string) (*flags, error) {
 	f := &flags{}
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.BoolVar(&f.compare, "compare", false, "compare our server with its peers and print the tables")
-	set.BoolVar(&f.write, "write", false, "with -compare: write what was printed into README.md, too")
+	set.BoolVar(&f.write, "write", false, "with -compare or -grow all: write what was printed into README.md, too")
 	set.StringVar(&f.only, "only", "", "with -compare: only rows whose title holds this")
 	set.IntVar(&f.plan.connections, "connections", 32, "how many connections are kept alive")
 	set.IntVar(&f.plan.pairs, "pairs", 5, "how often two servers take turns")
@@ -79,6 +79,7 @@ func parse(args []string) (*flags, error) {
 	set.StringVar(&f.options.Algorithm, "alg", "ES256", "algorithm that signs: ES256 or RS256; of a server behind a URL it is only checked, empty: anything")
 	set.BoolVar(&f.options.JWT, "jwt", false, "access tokens are JWTs")
 	set.IntVar(&f.options.Clients, "clients", 0, "further clients to register (doorward alone)")
+	set.StringVar(&f.options.Profile, "profile", "", "with -server and a name of one written in Go: file for a profile of its CPU, for go tool pprof")
 	set.IntVar(&f.count, "count", 0, "end after so many operations, not after a time")
 	set.DurationVar(&f.pause, "pause", 0, "how long each connection waits between two operations")
 	set.IntVar(&f.pid, "pid", 0, "of a server behind a URL on this machine: its process, to be measured")
@@ -120,8 +121,10 @@ func (f *flags) check() error {
 		return errors.New("write either -compare, or -grow, or -server and a URL or a name; -help tells more")
 	case f.plan.connections < 1 || f.plan.pairs < 1 || f.plan.flows < 1 || f.plan.time < 0:
 		return errors.New("-connections, -pairs, -flows and -for must be above 0")
-	case f.write && (!f.compare || f.only != ""):
-		return errors.New("-write writes the whole table of -compare, without -only")
+	case f.options.Profile != "" && (f.server == "" || f.server == "node" || f.against != "" || strings.Contains(f.server, "://")):
+		return errors.New("-profile is for one server that is written in Go and started here")
+	case f.write && !(f.compare && f.only == "") && f.growth != "all":
+		return errors.New("-write writes all tables, of -compare without -only, or of -grow all")
 	}
 	return nil
 }
@@ -196,7 +199,7 @@ func (f *flags) compareAll(ctx context.Context, w *workshop, out io.Writer) erro
 		return err
 	}
 	if f.write {
-		return writeInto("README.md", text)
+		return compared.writeInto("README.md", text)
 	}
 	return nil
 }

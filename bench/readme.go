@@ -6,29 +6,31 @@ import (
 	"strings"
 )
 
-// The lines of README.md that the table stands between.
-const (
-	begins = "<!-- the comparison begins: go run . -compare -write -->"
-	ends   = "<!-- the comparison ends -->"
+// marks are the lines of README.md that a text stands between.
+type marks struct{ begins, ends string }
+
+var (
+	compared = marks{"<!-- the comparison begins: go run . -compare -write -->", "<!-- the comparison ends -->"}
+	grown    = marks{"<!-- growth begins: go run . -grow all -write -->", "<!-- growth ends -->"}
 )
 
 // between puts a text between the marks of a page.
-func between(page, text string) (string, error) {
-	head, rest, found := strings.Cut(page, begins)
-	_, foot, closed := strings.Cut(rest, ends)
+func (m marks) between(page, text string) (string, error) {
+	head, rest, found := strings.Cut(page, m.begins)
+	_, foot, closed := strings.Cut(rest, m.ends)
 	if !found || !closed {
-		return "", fmt.Errorf("the page lacks the line %q, or %q after it", begins, ends)
+		return "", fmt.Errorf("the page lacks the line %q, or %q after it", m.begins, m.ends)
 	}
-	return head + begins + "\n\n" + text + "\n" + ends + foot, nil
+	return head + m.begins + "\n\n" + text + "\n" + m.ends + foot, nil
 }
 
 // writeInto puts a text between the marks of a file.
-func writeInto(name, text string) error {
+func (m marks) writeInto(name, text string) error {
 	page, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	written, err := between(string(page), text)
+	written, err := m.between(string(page), text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

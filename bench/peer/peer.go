@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"time"
 )
 
@@ -40,6 +41,7 @@ type Options struct {
 	JWT       bool   // access tokens are JWTs, not opaque
 	Dir       string // where files go; empty for those that keep none
 	Clients   int    // further clients that are registered and not used
+	Profile   string // file that a profile of the CPU goes to; empty: none
 }
 
 // Flags reads the options from the command line.
@@ -49,6 +51,7 @@ func Flags() (Options, error) {
 	flag.BoolVar(&o.JWT, "jwt", false, "access tokens are JWTs")
 	flag.StringVar(&o.Dir, "dir", "", "folder for files")
 	flag.IntVar(&o.Clients, "clients", 0, "further clients to register")
+	flag.StringVar(&o.Profile, "profile", "", "file for a profile of the CPU")
 	flag.Parse()
 	if o.Algorithm != "ES256" && o.Algorithm != "RS256" {
 		return o, fmt.Errorf("peer: -alg is %q; write ES256 or RS256", o.Algorithm)
@@ -161,10 +164,29 @@ func answer(s *Server) error {
 func Main(build func(ctx context.Context, o Options, issuer string) (*Server, error)) {
 	o, err := Flags()
 	if err == nil {
-		err = Serve(func(ctx context.Context, issuer string) (*Server, error) { return build(ctx, o, issuer) })
+		err = profiled(o.Profile, func() error {
+			return Serve(func(ctx context.Context, issuer string) (*Server, error) { return build(ctx, o, issuer) })
+		})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// profiled does something and writes a profile of it, where a file is named.
+func profiled(name string, do func() error) error {
+	if name == "" {
+		return do()
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
+	return errors.Join(err, f.Close())
 }

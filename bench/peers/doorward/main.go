@@ -25,7 +25,8 @@ func build(ctx context.Context, o peer.Options, issuer string) (*peer.Server, er
 		return nil, errors.New("doorward: -dir is needed, for the database")
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	backend, err := bolt.OpenWith(filepath.Join(o.Dir, "doorward.db"), bolt.Options{Logger: log})
+	name := filepath.Join(o.Dir, "doorward.db")
+	backend, err := bolt.OpenWith(name, bolt.Options{Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +36,7 @@ func build(ctx context.Context, o peer.Options, issuer string) (*peer.Server, er
 	}
 	return &peer.Server{
 		Handler: s.Handler(), Run: s.Run, Close: backend.Close,
-		Stats: func() peer.Stats {
-			now := backend.Stats()
-			return peer.Stats{
-				Counted: true, Commits: now.Commits, Syncs: now.Syncs, File: now.FileBytes,
-				Live: now.FileBytes - int64(now.FreePages+now.PendingPages)*int64(now.PageBytes),
-			}
-		},
+		Stats: func() peer.Stats { return stats(name, backend.Stats()) },
 	}, nil
 }
 
