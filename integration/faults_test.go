@@ -191,7 +191,10 @@ func (s *frailty) trial(f flow, fault storagetest.Fault) {
 func (s *frailty) holdFailure(what string, a *attempt, answer *reply) {
 	s.t.Helper()
 	html := strings.HasPrefix(answer.header.Get("Content-Type"), "text/html")
+	to := answer.location()
 	switch {
+	case to != nil && to.Query().Get("error") == "temporarily_unavailable" && answer.at.Query().Get("prompt") == "none":
+		// A request without a page is answered to its client. OpenID Connect Core §3.1.2.6
 	case answer.status != http.StatusServiceUnavailable:
 		s.t.Errorf("%s: neither a success nor a 503: %s", what, answer)
 	case answer.header.Get("Retry-After") == "":

@@ -36,7 +36,7 @@ import (
 )
 
 // startTimeout is how long a server may take to answer, also after a crash.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Server is a PostgreSQL server that starts when it is first needed. Its zero value is
 // ready for use.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,7 +87,9 @@ func (r *readings) read(t *testing.T, raw, secret []byte, open func(string, bolt
 	}()
 	s, err := openStore(t, b, secret)
 	if err != nil {
-		if !errors.Is(err, storage.ErrUnavailable) && !errors.Is(err, storage.ErrDamaged) {
+		// Sealed keys of which a byte is another look as if another secret had sealed them.
+		keys := errors.Is(err, storage.ErrInvalid) && strings.Contains(err.Error(), "none of the 1 secrets opens the data keys")
+		if !keys && !errors.Is(err, storage.ErrUnavailable) && !errors.Is(err, storage.ErrDamaged) {
 			t.Errorf("the store was refused by %v", err)
 		}
 		r.refused++
