@@ -53,6 +53,7 @@ func TestDeviceOfOAuth2(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a device waits 5 seconds between two polls")
 	}
+	t.Parallel() // it waits most of the time
 	w := start(t, plan{configure: withDevices})
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: w})
 	config := &oauth2.Config{
