@@ -219,7 +219,7 @@ func (w *worker) work() bool {
 }
 
 // judge holds the server to one grant.
-func (w *worker) judge(t *testing.T, c *chain, found *tally) {
+func (w *worker) judge(t testing.TB, c *chain, found *tally) {
 	t.Helper()
 	found.grants++
 	if c.pending != "" {
@@ -256,12 +256,15 @@ func (w *worker) judge(t *testing.T, c *chain, found *tally) {
 
 // judgeUnanswered looks at a code whose exchange was not answered: it may have been
 // used or not, but it is not used twice.
-func (w *worker) judgeUnanswered(t *testing.T, c *chain) {
+func (w *worker) judgeUnanswered(t testing.TB, c *chain) {
 	t.Helper()
 	if c.code == "" {
 		return
 	}
 	first := w.must(t)(w.exchange(c.client, c.code, c.verifier, nil))
+	if c.pending == "" && first.status != http.StatusOK {
+		t.Errorf("a code that was received is lost: %s", first)
+	}
 	if first.status == http.StatusOK && !w.works(t, first.text("access_token")) {
 		t.Error("a code that survived the crash gave a dead token")
 	}
@@ -272,7 +275,7 @@ func (w *worker) judgeUnanswered(t *testing.T, c *chain) {
 
 // judgeChain uses the newest refresh token, which must work, and then an older one,
 // which must not.
-func (w *worker) judgeChain(t *testing.T, c *chain, found *tally) {
+func (w *worker) judgeChain(t testing.TB, c *chain, found *tally) {
 	t.Helper()
 	newest := c.refresh[len(c.refresh)-1]
 	next := w.must(t)(w.refresh(c.client, newest, nil))
@@ -296,7 +299,7 @@ func (w *worker) judgeChain(t *testing.T, c *chain, found *tally) {
 }
 
 // judgeSession holds the person's own session to have survived.
-func (w *worker) judgeSession(t *testing.T) {
+func (w *worker) judgeSession(t testing.TB) {
 	t.Helper()
 	address, _ := w.authorizeURL(w.client, url.Values{"prompt": {"none"}})
 	answer := w.must(t)(send(w.who.client, http.MethodGet, address, nil, ""))
@@ -305,7 +308,7 @@ func (w *worker) judgeSession(t *testing.T) {
 	}
 }
 
-func (w *worker) must(t *testing.T) func(*reply, error) *reply {
+func (w *worker) must(t testing.TB) func(*reply, error) *reply {
 	return func(answer *reply, err error) *reply {
 		t.Helper()
 		if err != nil {

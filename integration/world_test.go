@@ -37,6 +37,7 @@ type plan struct {
 	issuer    string
 	configure func(*server.Config)
 	between   func(durable) durable // stands before the backend
+	ahead     time.Duration         // what its clock is ahead of this machine's
 }
 
 const (
@@ -122,6 +123,7 @@ func cast() []storage.Client {
 func newWorld(p plan) (*world, error) {
 	w := &world{site: &site{issuer: p.issuer, clients: map[string]*storage.Client{}}, disabled: map[string]bool{}}
 	w.transport = w
+	w.advance(p.ahead)
 	if w.issuer == "" {
 		w.issuer = defaultIssuer
 	}
