@@ -19,11 +19,8 @@ test: ## vet and test; needs only Go, and says what it left out
 check: ## what CI runs: installs what is missing on Debian, leaves nothing out
 	@scripts/check
 
-torture: ## the long forms: 1,000 kills on bbolt, 100 on PostgreSQL, a month of 1,000,000 sign-ins, 1,000,000 grants (CRASHES, PG_CRASHES, LOGINS, GRANTS); an hour or two
-	DOORWARD_CRASHES=$(or $(CRASHES),1000) $(GO) test -count=1 -timeout 3h -v -run '^TestCrash$$' ./integration
-	DOORWARD_CRASHES=$(or $(PG_CRASHES),100) $(GO) test -count=1 -timeout 3h -v -run '^TestCrashOnPostgreSQL$$' ./integration
-	DOORWARD_LOGINS=$(or $(LOGINS),1000000) $(GO) test -count=1 -timeout 3h -v -run '^TestGrowth$$' ./integration
-	DOORWARD_GRANTS=$(or $(GRANTS),1000000) $(GO) test -count=1 -timeout 3h -v -run '^TestManyGrants$$' ./integration
+torture: ## the long forms of kill -9, power loss, disks, clocks, slow clients, soak and more, about an hour (SCALE=10 for a tenth, ONLY=power for one)
+	@scripts/torture
 
 bench: ## HTTP benchmarks on bbolt with real syncs, 1 and 32 callers
 	$(GO) test -run '^$$' -bench . -benchmem ./integration/...

@@ -311,6 +311,9 @@ func (g *gate) whole() storage.Backend {
 	return g
 }
 
+// Unwrap shows what else the backend can do: list what it holds, say.
+func (g *gate) Unwrap() storage.Backend { return g.durable }
+
 var errTold = fmt.Errorf("%w: the test made the store fail", storage.ErrUnavailable)
 
 func (g *gate) Get(ctx context.Context, keys ...storage.Key) ([]storage.Record, error) {
