@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,51 @@ type outcome struct {
 
 // ratio is the median of the pairs; 0: it was not measured.
 func (o *outcome) ratio(name string) float64 { return medianOf(o.ratios[name]) }
+
+// comparison is all that is measured for the tables.
+type comparison struct {
+	outcomes   []*outcome
+	alones     []*alone
+	footprints []*footprint
+}
+
+// measure fills the comparison up to the first failure.
+func (c *comparison) measure(ctx context.Context, w *workshop, f *flags) error {
+	for _, r := range rows() {
+		if !strings.Contains(r.title, f.only) {
+			continue
+		}
+		o, err := w.compare(ctx, r, f.plan)
+		if err != nil {
+			return err
+		}
+		c.outcomes = append(c.outcomes, o)
+	}
+	if len(c.outcomes) == 0 {
+		return fmt.Errorf("no row holds %q", f.only)
+	}
+	if f.only != "" {
+		return nil
+	}
+	for _, a := range waits() {
+		if err := w.alone(ctx, a, f.plan.time/2); err != nil {
+			return err
+		}
+		c.alones = append(c.alones, a)
+	}
+	for _, name := range []string{ours, "node", "fosite"} {
+		p, err := findProgram(name)
+		if err != nil {
+			return err
+		}
+		one, err := w.footprint(ctx, p, f.plan)
+		if err != nil {
+			return err
+		}
+		c.footprints = append(c.footprints, one)
+	}
+	return nil
+}
 
 // compare measures a row: ours and each peer in turn, A B A B, so that what else the
 // machine does meets both. Every server is started anew, with nothing in its store.

@@ -152,54 +152,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(err, w.close())
 }
 
-// compareAll prints all tables.
+// compareAll prints all tables. What was measured before something failed is printed too.
 func (f *flags) compareAll(ctx context.Context, w *workshop, out io.Writer) error {
-	var outcomes []*outcome
-	for _, r := range rows() {
-		if !strings.Contains(r.title, f.only) {
-			continue
-		}
-		o, err := w.compare(ctx, r, f.plan)
-		if err != nil {
-			return err
-		}
-		outcomes = append(outcomes, o)
-	}
-	if len(outcomes) == 0 {
-		return fmt.Errorf("no row holds %q", f.only)
-	}
-	var alones []*alone
-	var footprints []*footprint
-	if f.only == "" {
-		for _, a := range waits() {
-			if err := w.alone(ctx, a, f.plan.time/2); err != nil {
-				return err
-			}
-			alones = append(alones, a)
-		}
-		for _, name := range []string{ours, "node", "fosite"} {
-			p, err := findProgram(name)
-			if err != nil {
-				return err
-			}
-			one, err := w.footprint(ctx, p, f.plan)
-			if err != nil {
-				return err
-			}
-			footprints = append(footprints, one)
-		}
+	c := &comparison{}
+	failed := c.measure(ctx, w, f)
+	if len(c.outcomes) == 0 {
+		return failed
 	}
 	text := fmt.Sprintf("Measured on %s in %.0f s: %d connections, the median of %d pairs of %v each. %s.\n\n",
-		machine(ctx, w.dir), time.Since(began).Seconds(), f.plan.connections, f.plan.pairs, f.plan.time, versions(ctx)) + ratioTable(outcomes)
-	if f.only == "" {
-		text += "\n" + aloneTable(alones) + "\n" + footprintTable(footprints, f.plan.flows)
+		machine(ctx, w.dir), time.Since(began).Seconds(), f.plan.connections, f.plan.pairs, f.plan.time, versions(ctx)) + ratioTable(c.outcomes)
+	if len(c.alones) > 0 {
+		text += "\n" + aloneTable(c.alones)
 	}
-	text += "\nWhat each server did. CPU, written, kept and syncs are for one operation, of the server alone.\n\n" + figureTable(outcomes)
+	if len(c.footprints) > 0 {
+		text += "\n" + footprintTable(c.footprints, f.plan.flows)
+	}
+	text += "\nWhat each server did. CPU, written, kept and syncs are for one operation, of the server alone.\n\n" + figureTable(c.outcomes)
 	if _, err := io.WriteString(out, text); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	if f.write {
-		return compared.writeInto("README.md", text)
+	if failed != nil || !f.write {
+		return failed
 	}
-	return nil
+	return compared.writeInto("README.md", text)
 }

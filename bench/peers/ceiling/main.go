@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/doorward/doorward/bench/peer"
 )
@@ -17,7 +18,8 @@ const (
 	token         = `{"access_token":"Zm9yLW1lYXN1cmluZy1vbmx5LW5vdC1hLXRva2VuLWF0LWFsbA","expires_in":3600,"scope":"notes:read","token_type":"Bearer"}`
 	introspection = `{"active":true,"aud":["https://api.test"],"client_id":"web","exp":4102444800,"iat":4102441200,"scope":"openid","sub":"person-1","token_type":"Bearer"}`
 	person        = `{"sub":"person-1"}`
-	keys          = `{"keys":[{"kty":"EC","crv":"P-256","kid":"measure","use":"sig","alg":"ES256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
+	key           = `{"kty":"EC","crv":"P-256","kid":"measure","use":"sig","alg":"ES256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}`
+	keys          = `{"keys":[` + key + `,` + key + `]}`
 )
 
 func build(_ context.Context, _ peer.Options, issuer string) (*peer.Server, error) {
@@ -36,8 +38,8 @@ func build(_ context.Context, _ peer.Options, issuer string) (*peer.Server, erro
 	constant("/introspect", introspection)
 	constant("/userinfo", person)
 	constant("/jwks", keys)
-	constant("/.well-known/openid-configuration", `{"issuer":"`+issuer+`","token_endpoint":"`+issuer+`/token",`+
-		`"introspection_endpoint":"`+issuer+`/introspect","userinfo_endpoint":"`+issuer+`/userinfo","jwks_uri":"`+issuer+`/jwks"}`)
+	metadata := `{"issuer":"` + issuer + `","token_endpoint":"` + issuer + `/token","introspection_endpoint":"` + issuer + `/introspect","userinfo_endpoint":"` + issuer + `/userinfo","jwks_uri":"` + issuer + `/jwks","claims_supported":["sub"` + strings.Repeat(`,"a_claim_for_the_length_alone"`, 80) + `]}`
+	constant("/.well-known/openid-configuration", metadata)
 	const reason = "a constant leads through no flow"
 	lacks := map[string]string{"login": reason, "signed-in": reason, "refresh": reason, "revocation": reason, "par": reason}
 	return &peer.Server{Handler: mux, Ready: peer.Ready{Constant: true, Lacks: lacks}}, nil
