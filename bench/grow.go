@@ -27,7 +27,7 @@ func growths() []growth {
 // grow prints the tables of one growth, or of all.
 func (f *flags) grow(ctx context.Context, w *workshop, out io.Writer) error {
 	found := false
-	page := fmt.Sprintf("Measured on %s: Doorward alone, %d connections unless the table says otherwise, %v a run.\n\n", machine(ctx, w.dir), f.plan.connections, f.plan.time)
+	page := fmt.Sprintf("Measured on %s: Doorward alone, %d connections unless the table says otherwise, %v a run.\n\n", machine(ctx, w.dir, f.load), f.plan.connections, f.plan.time)
 	var names []string
 	for _, g := range growths() {
 		names = append(names, g.name)

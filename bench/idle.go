@@ -14,7 +14,7 @@ const besideIdle = 250 * time.Millisecond
 // growIdle keeps connections open that ask nothing, while 20 callers ask 200 times a
 // second in all.
 func growIdle(ctx context.Context, w *workshop, f *flags) (string, error) {
-	const callers, pause = 20, 100 * time.Millisecond
+	const callers, every = 20, 100 * time.Millisecond
 	var t table
 	t.row("idle connections", "requests a second", "p50 ms", "p99 ms", "max ms", "errors", "CPU of the server, share of a core", "RssAnon MiB", "for one connection KiB")
 	err := w.with(ctx, f.options, func(r *running) error {
@@ -25,7 +25,7 @@ func growIdle(ctx context.Context, w *workshop, f *flags) (string, error) {
 			if err != nil {
 				return err
 			}
-			s, err := r.load(ctx, "client-credentials", callers, limit{time: 2 * f.plan.time, pause: pause})
+			s, err := r.load(ctx, "client-credentials", callers, limit{time: 2 * f.plan.time, every: every})
 			for _, one := range idle {
 				one.close()
 			}

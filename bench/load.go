@@ -102,7 +102,19 @@ func (c *crew) each(do func(*caller) error) error {
 type limit struct {
 	time  time.Duration
 	count int
-	pause time.Duration // between two operations of one caller; 0: none
+	every time.Duration // how often each caller begins one; 0: as soon as the last has ended
+}
+
+// next waits until a caller is to begin another one, and returns when that was: who comes
+// late because the last took long has waited for it as a person would.
+func (l *limit) next(due *time.Time) time.Time {
+	if l.every == 0 {
+		return time.Now()
+	}
+	at := *due
+	time.Sleep(time.Until(at))
+	*due = at.Add(l.every)
+	return at
 }
 
 // result is what a run measured.
@@ -151,8 +163,9 @@ func (c *crew) run(ctx context.Context, l limit) (*result, error) {
 		all.Go(func() {
 			var own latencies
 			var first error
+			due := began.Add(rand.N(l.every + 1)) // not all at once
 			for (l.count == 0 || left.Add(-1) >= 0) && ctx.Err() == nil && failed.Load() < tooMany {
-				at := time.Now()
+				at := l.next(&due)
 				if l.time > 0 && at.Sub(began) >= l.time {
 					break
 				}
@@ -165,9 +178,6 @@ func (c *crew) run(ctx context.Context, l limit) (*result, error) {
 					continue
 				}
 				own.add(time.Since(at))
-				if l.pause > 0 {
-					time.Sleep(l.pause)
-				}
 			}
 			merging.Lock()
 			defer merging.Unlock()

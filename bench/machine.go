@@ -41,8 +41,8 @@ func fileSystem(is unix.Statfs_t) string {
 	return fmt.Sprintf("file system %#x", is.Type)
 }
 
-// machine is a line about where the figures were made.
-func machine(ctx context.Context, dir string) string {
+// machine is a line about where the figures were made. load is what loadBefore said.
+func machine(ctx context.Context, dir, load string) string {
 	parts := []string{fmt.Sprintf("%d cores", runtime.NumCPU())}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {
@@ -67,7 +67,17 @@ func machine(ctx context.Context, dir string) string {
 	if out, err := exec.CommandContext(ctx, "node", "--version").Output(); err == nil {
 		parts = append(parts, "Node.js "+strings.TrimSpace(string(out)))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, ", ") + load
+}
+
+// loadBefore says how many processes wanted the machine before this one did.
+func loadBefore() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	average, _, _ := strings.Cut(string(text), " ")
+	return ", load average before " + average
 }
 
 // versions names the peers and their versions.

@@ -48,20 +48,21 @@ type flags struct {
 	compare, write bool
 	only           string
 	growth, grants string
+	load           string // of the machine, before
 	plan           plan
 	dir            string
 
 	server, against, operation string
 	options                    peer.Options
 	count, pid                 int
-	pause                      time.Duration
+	every                      time.Duration
 	machine, web, redirect     string
 	scope, webScope            string
 	person, password           string
 }
 
 func parse(args []string) (*flags, error) {
-	f := &flags{}
+	f := &flags{load: loadBefore()}
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.BoolVar(&f.compare, "compare", false, "compare our server with its peers and print the tables")
 	set.BoolVar(&f.write, "write", false, "with -compare or -grow all: write what was printed into README.md, too")
@@ -81,7 +82,7 @@ func parse(args []string) (*flags, error) {
 	set.IntVar(&f.options.Clients, "clients", 0, "further clients to register (doorward alone)")
 	set.StringVar(&f.options.Profile, "profile", "", "with -server and a name of one written in Go: file for a profile of its CPU, for go tool pprof")
 	set.IntVar(&f.count, "count", 0, "end after so many operations, not after a time")
-	set.DurationVar(&f.pause, "pause", 0, "how long each connection waits between two operations")
+	set.DurationVar(&f.every, "every", 0, "how often each connection begins an operation (default: when the last has ended)")
 	set.IntVar(&f.pid, "pid", 0, "of a server behind a URL on this machine: its process, to be measured")
 	set.StringVar(&f.machine, "machine", peer.Machine+":"+peer.MachineSecret, "client for client credentials, id:secret")
 	set.StringVar(&f.web, "web", peer.Web+":"+peer.WebSecret, "client for code flows, id:secret")
@@ -160,7 +161,7 @@ func (f *flags) compareAll(ctx context.Context, w *workshop, out io.Writer) erro
 		return failed
 	}
 	text := fmt.Sprintf("Measured on %s in %.0f s: %d connections, the median of %d pairs of %v each. %s.\n\n",
-		machine(ctx, w.dir), time.Since(began).Seconds(), f.plan.connections, f.plan.pairs, f.plan.time, versions(ctx)) + ratioTable(c.outcomes)
+		machine(ctx, w.dir, f.load), time.Since(began).Seconds(), f.plan.connections, f.plan.pairs, f.plan.time, versions(ctx)) + ratioTable(c.outcomes)
 	if len(c.alones) > 0 {
 		text += "\n" + aloneTable(c.alones)
 	}

@@ -53,7 +53,7 @@ func (f *flags) turns(ctx context.Context, crews []*crew, names []string, out io
 	if len(crews) > 1 {
 		times = f.plan.pairs
 	}
-	l := limit{time: f.plan.time, count: f.count, pause: f.pause}
+	l := limit{time: f.plan.time, count: f.count, every: f.every}
 	if f.count > 0 {
 		l.time = 0
 	}
