@@ -401,7 +401,6 @@ func elsewhere(w *world, jar http.CookieJar) *person {
 
 // joining is a client that registers itself, and a person who allows it something.
 type joining struct {
-	id                              string
 	client                          *storage.Client
 	who                             *person
 	access                          string
