@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -218,9 +217,7 @@ type Keyed interface {
 
 func (c *Collection[T]) decode(id string, plain []byte) (*T, error) {
 	value := new(T)
-	decoder := json.NewDecoder(bytes.NewReader(plain))
-	decoder.UseNumber() // or whole numbers of claims would change above 2^53
-	if err := decoder.Decode(value); err != nil {
+	if err := c.store.decode(plain, value); err != nil {
 		return nil, fmt.Errorf("%w: decode a %s record: %w", ErrNewer, c.kind, err)
 	}
 	if keyed, ok := any(value).(Keyed); ok {
@@ -271,8 +268,9 @@ func jsonFields(t reflect.Type) map[string]reflect.Type {
 const schemaSize = 2
 
 func (s *Store) seal(k Key, schema int, plain []byte) []byte {
-	out := binary.BigEndian.AppendUint16(nil, uint16(schema))
-	return append(out, s.view.Load().ring.Seal(plain, sealContext(k, schema))...)
+	ring := s.view.Load().ring
+	out := make([]byte, 0, schemaSize+len(plain)+ring.Overhead())
+	return ring.Seal(binary.BigEndian.AppendUint16(out, uint16(schema)), plain, sealContext(k, schema))
 }
 
 // open opens a record. Under a data key that this Store has not heard of, it asks for the
@@ -299,7 +297,8 @@ func (s *Store) open(ctx context.Context, r *Record) (schema int, plain []byte, 
 // sealContext binds a sealed value to its place, so that records can't be swapped
 // by somebody who can write to the database.
 func sealContext(k Key, schema int) []byte {
-	context := binary.BigEndian.AppendUint16(nil, uint16(schema))
+	size := schemaSize + len(k.Namespace) + len(k.Kind) + len(k.ID) + 3
+	context := binary.BigEndian.AppendUint16(make([]byte, 0, size), uint16(schema))
 	for _, part := range []string{k.Namespace, k.Kind, k.ID} {
 		context = append(context, part...)
 		context = append(context, 0)

@@ -128,7 +128,7 @@ func (r recent) fresh(now time.Time) bool {
 
 // recent returns the unit's view of a record, which may be RecentAge old.
 func (u *unit) recent(ctx context.Context, k Key) (*entry, error) {
-	if e := u.entries[k]; e != nil && (e.read || e.recent || e.pending != nil) {
+	if e := u.find(k); e != nil && (e.read || e.recent || e.pending != nil) {
 		return u.held(ctx, k)
 	}
 	if found, ok := u.known(k); ok && found.revision != 0 {
@@ -139,13 +139,13 @@ func (u *unit) recent(ctx context.Context, k Key) (*entry, error) {
 	if err := u.loadRecent(ctx, []Key{k}, k); err != nil {
 		return nil, err
 	}
-	return u.entries[k], nil
+	return u.find(k), nil
 }
 
 // held is entry for what is to be written: a record that was read as a recent one keeps
 // the revision which its value was read at, so that a change since is a conflict.
 func (u *unit) held(ctx context.Context, k Key) (*entry, error) {
-	if e := u.entries[k]; e != nil && e.recent {
+	if e := u.find(k); e != nil && e.recent {
 		return e, nil
 	}
 	return u.entry(ctx, k)
@@ -165,7 +165,7 @@ func (u *unit) loadRecent(ctx context.Context, keys []Key, keep ...Key) error {
 	writes := make([]uint64, len(keep))
 	before := make([]bool, len(keep))
 	for i, k := range keep {
-		e := u.entries[k]
+		e := u.find(k)
 		before[i], writes[i] = e != nil && e.read, u.store.recents.begin(k.Kind)
 	}
 	at := u.store.Now()
@@ -173,7 +173,7 @@ func (u *unit) loadRecent(ctx context.Context, keys []Key, keep ...Key) error {
 		return err
 	}
 	for i, k := range keep {
-		if e := u.entries[k]; !before[i] {
+		if e := u.find(k); !before[i] {
 			u.store.recents.keep(k, recent{at: at, revision: e.revision, expiry: e.expiry, schema: e.schema, plain: e.plain}, writes[i])
 		}
 	}

@@ -8,8 +8,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -78,6 +80,8 @@ type Store struct {
 	keeping    *keeping                // what opens the envelope
 	view       atomic.Pointer[keyView] // of the data keys, as last read
 	lookupKey  []byte
+	macs       sync.Pool // of *mac
+	decoders   sync.Pool // of *decoder
 	resealing  resealing
 	placeRead  Revision // of the Place that the Store was opened by
 	exhausted  atomic.Int64
@@ -146,35 +150,60 @@ func (s *Store) Namespace() string { return s.namespace }
 // others. It stays 0 in a healthy server.
 func (s *Store) Exhausted() int64 { return s.exhausted.Load() }
 
+// mac is an HMAC under the lookup key that is used again and again: to set one up takes
+// longer than to use it.
+type mac struct {
+	state   hash.Hash
+	message []byte
+}
+
+// begin returns a mac of which all that follows is for this namespace.
+func (s *Store) begin() *mac {
+	m, ok := s.macs.Get().(*mac)
+	if !ok {
+		m = &mac{state: hmac.New(sha256.New, s.lookupKey)}
+	}
+	m.message = appendPart(m.message[:0], s.namespace)
+	return m
+}
+
+// sum returns the MAC of the message and gives m back.
+func (s *Store) sum(m *mac) []byte {
+	m.state.Reset()
+	m.state.Write(m.message) // a hash never fails
+	sum := m.state.Sum(nil)
+	if cap(m.message) <= 4<<10 {
+		s.macs.Put(m)
+	}
+	return sum
+}
+
 // MAC returns the HMAC-SHA256 of the parts under the store's own key, which is
 // created once and never changes. purpose keeps one use apart from another.
 func (s *Store) MAC(purpose string, parts ...[]byte) []byte {
-	h := hmac.New(sha256.New, s.lookupKey)
-	writePart(h, []byte(s.namespace))
-	writePart(h, []byte(purpose))
+	m := s.begin()
+	m.message = appendPart(m.message, purpose)
 	for _, p := range parts {
-		writePart(h, p)
+		m.message = appendPart(m.message, p)
 	}
-	return h.Sum(nil)
-}
-
-// writePart writes a length before the bytes, so that ("ab", "c") and ("a", "bc")
-// differ.
-func writePart(w io.Writer, p []byte) {
-	var size [4]byte
-	binary.BigEndian.PutUint32(size[:], uint32(len(p)))
-	_, _ = w.Write(size[:]) // a hash never fails
-	_, _ = w.Write(p)
+	return s.sum(m)
 }
 
 // Lookup returns the form in which values that tell something about a person or
 // let somebody in (a subject, a user code, a JTI) stand in keys and indexes.
 func (s *Store) Lookup(purpose string, values ...string) string {
-	parts := make([][]byte, len(values))
-	for i, v := range values {
-		parts[i] = []byte(v)
+	m := s.begin()
+	m.message = appendPart(m.message, "lookup "+purpose)
+	for _, v := range values {
+		m.message = appendPart(m.message, v)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.MAC("lookup "+purpose, parts...)[:18])
+	return base64.RawURLEncoding.EncodeToString(s.sum(m)[:18])
+}
+
+// appendPart appends a length before the bytes, so that ("ab", "c") and ("a", "bc")
+// differ.
+func appendPart[T string | []byte](message []byte, part T) []byte {
+	return append(binary.BigEndian.AppendUint32(message, uint32(len(part))), part...)
 }
 
 // Sweep deletes records a day after they expired, holding the writer for about

@@ -17,15 +17,16 @@ const maxTries = 4
 type unit struct {
 	store   *Store
 	try     int
-	anew    bool // Recent is Get from now on
-	memo    map[any]any
-	entries map[Key]*entry
-	order   []Key // the order of first writes, so that batches are reproducible
+	anew    bool        // Recent is Get from now on
+	memo    map[any]any // made when it is first needed, kept over reruns
+	entries []*entry    // few, so that to look through them is faster than a map
+	order   []*entry    // in the order of first writes, so that batches are reproducible
 	after   []hook
 	done    bool // what is written from now on would be lost, so nothing joins it
 }
 
 type entry struct {
+	key      Key
 	read     bool
 	recent   bool     // not read, but kept from a read shortly before
 	revision Revision // 0: absent or expired when read
@@ -86,12 +87,13 @@ func (s *Store) Do(ctx context.Context, fn func(ctx context.Context) error) erro
 	if s.unit(ctx) != nil {
 		return fn(ctx)
 	}
-	memo := map[any]any{}
+	var memo map[any]any
 	for try := range maxTries {
-		u := &unit{store: s, try: try, memo: memo, entries: map[Key]*entry{}}
+		u := &unit{store: s, try: try, memo: memo}
 		err := fn(context.WithValue(ctx, unitKey{s}, u))
 		again, applied := u.finish(ctx, err)
 		if again {
+			memo = u.memo
 			continue
 		}
 		if applied != nil {
@@ -138,8 +140,8 @@ func (u *unit) finish(ctx context.Context, err error) (again bool, applied error
 
 func (u *unit) ops(refused bool) []Op {
 	ops := make([]Op, 0, len(u.order))
-	for _, k := range u.order {
-		switch e := u.entries[k]; {
+	for _, e := range u.order {
+		switch {
 		case !refused && e.pending != nil:
 			ops = append(ops, e.pending.op)
 		case e.surviving != nil:
@@ -220,19 +222,22 @@ func Memo[T any](ctx context.Context, s *Store, key any, fn func() (T, error)) (
 		return r.value, r.err
 	}
 	value, err := fn()
+	if u.memo == nil {
+		u.memo = map[any]any{}
+	}
 	u.memo[key] = result{value, err}
 	return value, err
 }
 
 // entry returns the unit's view of a record, reading it if it was not read.
 func (u *unit) entry(ctx context.Context, k Key) (*entry, error) {
-	if e := u.entries[k]; e != nil && e.read {
+	if e := u.find(k); e != nil && e.read {
 		return e, nil
 	}
 	if err := u.load(ctx, k); err != nil {
 		return nil, err
 	}
-	return u.entries[k], nil
+	return u.find(k), nil
 }
 
 // load reads the given records in one round trip, leaving out those that were
@@ -240,7 +245,7 @@ func (u *unit) entry(ctx context.Context, k Key) (*entry, error) {
 func (u *unit) load(ctx context.Context, keys ...Key) error {
 	missing := make([]Key, 0, len(keys))
 	for _, k := range keys {
-		if e := u.entries[k]; e == nil || !e.read {
+		if e := u.find(k); e == nil || !e.read {
 			missing = append(missing, k)
 		}
 	}
@@ -266,11 +271,22 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	return nil
 }
 
+// find returns the entry of a record, nil when there is none yet.
+func (u *unit) find(k Key) *entry {
+	for _, e := range u.entries {
+		if e.key == k {
+			return e
+		}
+	}
+	return nil
+}
+
+// at returns the entry of a record, which is made when there is none.
 func (u *unit) at(k Key) *entry {
-	e := u.entries[k]
+	e := u.find(k)
 	if e == nil {
-		e = &entry{}
-		u.entries[k] = e
+		e = &entry{key: k}
+		u.entries = append(u.entries, e)
 	}
 	return e
 }
@@ -280,7 +296,7 @@ func (u *unit) at(k Key) *entry {
 func (u *unit) write(ctx context.Context, k Key, w write) {
 	e := u.at(k)
 	if e.pending == nil && e.surviving == nil {
-		u.order = append(u.order, k)
+		u.order = append(u.order, e)
 	}
 	if w.op.Action != ActionAdd {
 		w.op.If = At(e.revision)

@@ -20,10 +20,10 @@ func operations(tb testing.TB) []allocation.Operation {
 		tb.Fatal(err)
 	}
 	plain, place := make([]byte, 400), []byte("where it stands")
-	sealed := ring.Seal(plain, place)
+	sealed := ring.Seal(nil, plain, place)
 	return []allocation.Operation{
 		{Name: "seal 400 bytes", Run: func() error {
-			ring.Seal(plain, place)
+			ring.Seal(nil, plain, place)
 			return nil
 		}},
 		{Name: "open 400 bytes", Run: func() error {

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -50,16 +51,22 @@ func NewRing(current uint32, keys map[uint32][]byte) (*Ring, error) {
 	return r, nil
 }
 
-// Seal encrypts plain. context is authenticated but not stored: the value opens
-// only where the same context is given, so a sealed value can't be moved.
-func (r *Ring) Seal(plain, context []byte) []byte {
+// Seal encrypts plain and appends the result to dst. context is authenticated but not
+// stored: the value opens only where the same context is given, so a sealed value can't be
+// moved.
+func (r *Ring) Seal(dst, plain, context []byte) []byte {
 	aead := r.ciphers[r.current]
-	size := headerSize + aead.NonceSize()
-	out := make([]byte, size, size+len(plain)+aead.Overhead())
-	out[0] = version
-	binary.BigEndian.PutUint32(out[1:headerSize], r.current)
-	rand.Read(out[headerSize:]) // never fails, crypto/rand since Go 1.24
-	return aead.Seal(out, out[headerSize:size], plain, context)
+	dst = slices.Grow(dst, len(plain)+r.Overhead())
+	dst = binary.BigEndian.AppendUint32(append(dst, version), r.current)
+	nonce := dst[len(dst) : len(dst)+aead.NonceSize()]
+	rand.Read(nonce) // never fails, crypto/rand since Go 1.24
+	return aead.Seal(dst[:len(dst)+len(nonce)], nonce, plain, context)
+}
+
+// Overhead is how much longer a sealed value is than the plain one.
+func (r *Ring) Overhead() int {
+	aead := r.ciphers[r.current]
+	return headerSize + aead.NonceSize() + aead.Overhead()
 }
 
 // Current is the number of the key that seals.
@@ -99,7 +106,7 @@ func Wrap(secret, plain, context []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.Seal(plain, context), nil
+	return r.Seal(nil, plain, context), nil
 }
 
 // Unwrap opens what Wrap made. The error is ErrOpen when secret is another one.

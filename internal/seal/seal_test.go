@@ -22,11 +22,11 @@ func ring(t testing.TB, current uint32, keys map[uint32][]byte) *seal.Ring {
 func TestSealedValuesOpenInTheirContextOnly(t *testing.T) {
 	r := ring(t, 1, map[uint32][]byte{1: key(1)})
 	for _, plain := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("plain"), 1000)} {
-		sealed := r.Seal(plain, []byte("here"))
+		sealed := r.Seal(nil, plain, []byte("here"))
 		if len(plain) > 1 && bytes.Contains(sealed, plain) {
 			t.Error("the value is readable")
 		}
-		if bytes.Equal(sealed, r.Seal(plain, []byte("here"))) {
+		if bytes.Equal(sealed, r.Seal(nil, plain, []byte("here"))) {
 			t.Error("a nonce was used twice")
 		}
 		got, err := r.Open(sealed, []byte("here"))
@@ -43,7 +43,7 @@ func TestSealedValuesOpenInTheirContextOnly(t *testing.T) {
 
 func TestEveryChangedBitIsNoticed(t *testing.T) {
 	r := ring(t, 1, map[uint32][]byte{1: key(1), 2: key(2)})
-	sealed := r.Seal([]byte("plain"), nil)
+	sealed := r.Seal(nil, []byte("plain"), nil)
 	for i := range sealed {
 		for bit := range 8 {
 			changed := bytes.Clone(sealed)
@@ -61,10 +61,10 @@ func TestEveryChangedBitIsNoticed(t *testing.T) {
 func TestOlderDataKeysStillOpen(t *testing.T) {
 	before := ring(t, 1, map[uint32][]byte{1: key(1)})
 	after := ring(t, 2, map[uint32][]byte{1: key(1), 2: key(2)})
-	if got, err := after.Open(before.Seal([]byte("old"), nil), nil); err != nil || string(got) != "old" {
+	if got, err := after.Open(before.Seal(nil, []byte("old"), nil), nil); err != nil || string(got) != "old" {
 		t.Errorf("opened %q, %v", got, err)
 	}
-	if _, err := before.Open(after.Seal([]byte("new"), nil), nil); !errors.Is(err, seal.ErrOpen) {
+	if _, err := before.Open(after.Seal(nil, []byte("new"), nil), nil); !errors.Is(err, seal.ErrOpen) {
 		t.Errorf("the new value was not sealed under the current key: %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestWrap(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	r := ring(f, 1, map[uint32][]byte{1: key(1), 7: key(7)})
-	good := r.Seal([]byte("plain"), []byte("context"))
+	good := r.Seal(nil, []byte("plain"), []byte("context"))
 	f.Add(good, []byte("context"))
 	f.Add(good[:20], []byte("context"))
 	f.Add([]byte{1, 0, 0, 0, 7}, []byte{})
