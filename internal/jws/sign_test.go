@@ -29,7 +29,7 @@ func sign(t testing.TB, k jws.Key) string {
 	return token
 }
 
-// RFC 7518 §3.1, RFC 8037 §3.1
+// RFC 7515 §5.1, RFC 7518 §3.1, RFC 8037 §3.1
 func TestSignAndVerify(t *testing.T) {
 	for _, alg := range jws.Algorithms() {
 		plain := generate(t, alg)
