@@ -98,7 +98,7 @@ func TestWeakSecrets(t *testing.T) {
 	for _, weak := range []string{
 		strings.Repeat("x", 48), strings.Repeat("aB3$xY7!qW9z", 4), strings.Repeat("0123456789abcdef", 4),
 		"correct horse battery staple is what I use", "CorrectHorseBatteryStapleTrombone", "openssl rand -base64 48 >key-2026 now",
-		"put at least 32 random bytes there, as from", "the-quick-brown-fox-jumps-over-the-lazy-dog",
+		"put at least 32 random bytes there, as from", "Geheimes Passwort meines Servers 2026!", "the-quick-brown-fox-jumps-over-the-lazy-dog",
 	} {
 		if why := storage.WeakSecret([]byte(weak)); why == "" {
 			t.Errorf("%q is accepted", weak)
@@ -107,8 +107,11 @@ func TestWeakSecrets(t *testing.T) {
 	for range 20_000 {
 		raw := make([]byte, 48)
 		_, _ = rand.Read(raw)
-		for _, good := range [][]byte{raw, raw[:32], []byte(base64.StdEncoding.EncodeToString(raw)), []byte(hex.EncodeToString(raw[:32]))} {
-			if why := storage.WeakSecret(good); why != "" {
+		for _, good := range []string{
+			string(raw), string(raw[:32]), hex.EncodeToString(raw[:32]), base64.StdEncoding.EncodeToString(raw),
+			base64.StdEncoding.EncodeToString(raw[:32]), base64.RawURLEncoding.EncodeToString(raw[:32]),
+		} {
+			if why := storage.WeakSecret([]byte(good)); why != "" {
 				t.Errorf("%q is refused as %s", good, why)
 			}
 		}

@@ -29,8 +29,8 @@ func checkSecret(secret []byte) error {
 
 // WeakSecret says what a secret looks like that nobody made at random, without showing any
 // of it: a sample, a pattern, words. It is empty for one that looks random; that of 32
-// random bytes, also as base64 or hexadecimal digits, does but for less than one in
-// 100,000. Letters of one case alone look like words.
+// random bytes, also as base64 or hexadecimal digits, does but for less than one in a
+// million. Letters of one case alone look like words.
 func WeakSecret(secret []byte) (why string) {
 	lower := bytes.ToLower(secret)
 	for _, sample := range samples {
@@ -65,12 +65,14 @@ func repeats(secret []byte) bool {
 	return false
 }
 
-// wordy says that a text goes on from letter to letter as words do. In base64 two of three
-// neighbours are of different classes (small letters, capitals, digits), in words few are.
+// wordy says that a text is far more likely to be words than random digits of base 64, by
+// two things. In base64 two of three neighbours are of different classes (small letters,
+// capitals, digits), in words few are; and words have more of some letters than of others.
 // Digits of base 16 and 32 have classes of their own and are left alone.
 func wordy(secret []byte) bool {
 	const digits, small, capital = 1, 2, 3
-	var letters, numbers, changes, last int
+	var likelihood float64 // the logarithm of how much likelier words are
+	var letters, numbers, last int
 	hexed, base32 := true, true
 	for _, b := range secret {
 		class := last // what separates words is of the class before it
@@ -81,21 +83,32 @@ func wordy(secret []byte) bool {
 		case b >= 'a' && b <= 'z':
 			class = small
 			letters++
+			likelihood += letterWeights[b-'a']
 		case b >= 'A' && b <= 'Z':
 			class = capital
 			letters++
+			likelihood += letterWeights[b-'A']
 		case b < ' ' || b > '~':
 			return false // random bytes
 		}
 		hexed = hexed && (class == digits || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F')
 		base32 = base32 && (b >= 'A' && b <= 'Z' || b >= '2' && b <= '7' || b == '=')
-		if last != 0 && class != last {
-			changes++
+		if class == last {
+			likelihood += 0.85 // ln(85 % / 36.5 %)
+		} else if last != 0 {
+			likelihood -= 1.44 // ln(15 % / 63.5 %)
 		}
 		last = class
 	}
 	if hexed || base32 && numbers >= 3 {
 		return false
 	}
-	return letters > 0 && 10*changes < 3*len(secret)
+	return letters > 0 && likelihood > 12
+}
+
+// letterWeights are the logarithms of how often a letter stands in English beside how often
+// it would by chance. The rarest are not counted in full, for the sake of other languages.
+var letterWeights = [26]float64{
+	0.76, -0.94, -0.32, 0.11, 1.19, -0.56, -0.65, 0.46, 0.60, -2, -1.6, 0.04, -0.47, // a to m
+	0.56, 0.67, -0.70, -2, 0.44, 0.49, 0.86, -0.32, -1.37, -0.47, -2, -0.65, -2, // n to z
 }
