@@ -3,6 +3,7 @@ package bolt
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +16,12 @@ import (
 const (
 	maxQueue = 4096
 	maxWait  = 5 * time.Second
+
+	mostYields = 8 // of a leader to those who are about to join
 )
+
+// errLost is the answer to the calls of a commit that never came to an end.
+var errLost = fmt.Errorf("%w: %w: bolt: the commit was broken off", storage.ErrUnknown, storage.ErrUnavailable)
 
 // call is one Apply or one Sweep on its way through the lead.
 type call struct {
@@ -71,6 +77,7 @@ func (l *lead) do(ctx context.Context, c *call) error {
 			l.mu.Unlock()
 			return c.answer
 		}
+		l.gather()
 	} else {
 		l.held = true
 		l.waiting = append(l.waiting, c)
@@ -81,11 +88,26 @@ func (l *lead) do(ctx context.Context, c *call) error {
 	return c.answer
 }
 
+// gather lets those run who are about to write, for as long as that makes the queue longer:
+// they share the commit that is due instead of waiting for it. It takes no time when nobody
+// else has anything to do.
+func (l *lead) gather() {
+	for range mostYields {
+		before := len(l.waiting)
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
+		if len(l.waiting) <= before {
+			return
+		}
+	}
+}
+
 // run commits what was taken. Whatever happens in there, a panic included, those
 // who wait are answered and the lead goes on.
 func (l *lead) run(taken []*call) {
 	for _, c := range taken {
-		c.answer = fmt.Errorf("%w: %w: bolt: the commit was broken off", storage.ErrUnknown, storage.ErrUnavailable)
+		c.answer = errLost
 	}
 	defer l.handOn(taken)
 	l.commit(taken)
