@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"runtime/pprof"
 	"time"
 )
@@ -160,8 +161,15 @@ func answer(s *Server) error {
 	return lines.Err()
 }
 
+// gcPercent is for all servers in Go alike that of our single binary: with the few
+// megabytes that any of them needs the default makes them collect all the time.
+const gcPercent = 400
+
 // Main is the main function of a server.
 func Main(build func(ctx context.Context, o Options, issuer string) (*Server, error)) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	o, err := Flags()
 	if err == nil {
 		err = profiled(o.Profile, func() error {

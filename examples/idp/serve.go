@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,8 +35,16 @@ type serveCommand struct {
 	ReadyFile string `help:"Write the URL into this file when requests are answered." placeholder:"FILE"`
 }
 
+// gcPercent lets the heap grow to five times of what is in use before it is collected.
+// That is so little here that by default a busy server collects tens of times a second,
+// for which it spends an eighth of its processor time. It costs some 15 MB.
+const gcPercent = 400
+
 // Run serves until a signal comes.
 func (c *serveCommand) Run(x *call) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	s, err := settings.Load(settings.Flags{Where: x.where, Serving: c.Serving})
 	if err != nil {
 		return &startError{[]error{settings.Merge(err, dryRun(x.ctx, s))}}
