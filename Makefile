@@ -3,7 +3,7 @@
 GO ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check torture bench compare guards deps
+.PHONY: help run test check torture fuzz bench compare guards deps
 
 help: ## list what can be done
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ check: ## what CI runs: installs what is missing on Debian, leaves nothing out
 
 torture: ## the long forms of kill -9, power loss, disks, clocks, slow clients, soak and more, about an hour (SCALE=10 for a tenth, ONLY=power for one)
 	@scripts/torture
+
+fuzz: ## fuzz each target for ten minutes of processor time, keep new inputs, add to scripts/fuzzed.tsv (SECONDS_EACH=60 for less, ONLY=FuzzMatch)
+	@scripts/fuzz $(or $(SECONDS_EACH),600) $(ONLY)
 
 bench: ## HTTP benchmarks on bbolt with real syncs, 1 and 32 callers
 	$(GO) test -run '^$$' -bench . -benchmem ./integration/...
