@@ -20,6 +20,8 @@ const (
 	// what is written anyway.
 	seenEvery = time.Hour
 	maxAgent  = 200
+	// clockLeeway is how far in the future a sign-in may be: hosts have clocks of their own.
+	clockLeeway = time.Minute
 )
 
 // present is who is signed in in this browser.
@@ -71,6 +73,11 @@ func (h *Handlers) session(ctx context.Context, key string) (present, error) {
 	}
 	if err != nil {
 		return present{}, err
+	}
+	if s.AuthTime.After(h.now().Add(clockLeeway)) {
+		// The clock was ahead when they signed in, and is right again. Nothing tells how
+		// long ago that was, so nobody's max_age is answered by it.
+		return present{}, nil
 	}
 	return present{session: s, Subject: Subject{
 		ID: s.Subject, Name: s.Name, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
@@ -216,7 +223,7 @@ func (s Subject) judge(now time.Time) error {
 		return fmt.Errorf("%w: Subject.ID is empty", errSubject)
 	case len(s.ID) > 255:
 		return fmt.Errorf("%w: Subject.ID has %d bytes, at most 255 are allowed", errSubject, len(s.ID))
-	case s.AuthTime.After(now.Add(time.Minute)):
+	case s.AuthTime.After(now.Add(clockLeeway)):
 		return fmt.Errorf("%w: Subject.AuthTime is %v in the future", errSubject, s.AuthTime.Sub(now).Round(time.Second))
 	case len(s.SessionID) > 255:
 		return fmt.Errorf("%w: Subject.SessionID has %d bytes, at most 255 are allowed", errSubject, len(s.SessionID))

@@ -3,6 +3,8 @@ package storage
 import (
 	"sync"
 	"time"
+
+	"github.com/doorward/doorward/internal/clock"
 )
 
 // systemClock returns the clocks of a Store that was given none: the one that
@@ -11,7 +13,7 @@ import (
 func systemClock(b Backend) (now, sweep func() time.Time) {
 	start := time.Now() // with its monotonic reading, which Since uses and Round takes off
 	elapsed := func() time.Duration { return time.Since(start) }
-	own, ownSweep := steady(start.Round(0), time.Now, elapsed), measured(start.Round(0), elapsed)
+	own, ownSweep := clock.Steady(start.Round(0), time.Now, elapsed), clock.Measured(start.Round(0), elapsed)
 	var even held
 	now = func() time.Time {
 		if t, ok := As[Timekeeper](b); ok {
@@ -43,26 +45,4 @@ func (h *held) time(r ClockReading) time.Time {
 		h.last = r
 	}
 	return h.last.Now.UTC()
-}
-
-// steady returns a clock that never runs behind the wall clock read at its start
-// plus the time measured since, so a wall clock that is set back revives nothing;
-// and it follows a wall clock that is ahead, because the measured time stands
-// still while a machine is suspended.
-func steady(start time.Time, wall func() time.Time, elapsed func() time.Duration) func() time.Time {
-	least := measured(start, elapsed)
-	return func() time.Time {
-		least := least()
-		if now := wall().Round(0); now.After(least) {
-			return now.UTC()
-		}
-		return least
-	}
-}
-
-// measured returns a clock that follows no wall clock after its start. What is
-// deleted can't be had back, so a wall clock that ran ahead for a moment must
-// delete nothing; a sweep that is late, as after a suspension, costs a little room.
-func measured(start time.Time, elapsed func() time.Duration) func() time.Time {
-	return func() time.Time { return start.Add(elapsed()).UTC() }
 }

@@ -7,27 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-func TestSteadyClock(t *testing.T) {
-	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	wall, elapsed := start, time.Duration(0)
-	now := steady(start, func() time.Time { return wall }, func() time.Duration { return elapsed })
-	for _, step := range []struct {
-		name          string
-		wall, elapsed time.Duration
-		want          time.Duration
-	}{
-		{"both agree", time.Hour, time.Hour, time.Hour},
-		{"the wall clock was set back", -24 * time.Hour, 2 * time.Hour, 2 * time.Hour},
-		{"the machine slept", 9 * time.Hour, 3 * time.Hour, 9 * time.Hour},
-	} {
-		wall, elapsed = start.Add(step.wall), step.elapsed
-		if got := now().Sub(start); got != step.want {
-			t.Errorf("%s: %v after the start, want %v", step.name, got, step.want)
-		}
-	}
-}
+	"github.com/doorward/doorward/internal/clock"
+)
 
 func TestSystemClockIsTheTime(t *testing.T) {
 	now, _ := systemClock(&bare{})
@@ -54,7 +36,7 @@ func TestSweepDoesNotFollowAClockThatRanAhead(t *testing.T) {
 	wall := start.AddDate(1, 0, 0)
 	elapsed := func() time.Duration { return time.Minute }
 	backend := &sweeping{}
-	s := &Store{backend: backend, clock: steady(start, func() time.Time { return wall }, elapsed), sweepClock: measured(start, elapsed)}
+	s := &Store{backend: backend, clock: clock.Steady(start, func() time.Time { return wall }, elapsed), sweepClock: clock.Measured(start, elapsed)}
 	if !s.Now().Equal(wall) {
 		t.Errorf("the clock says %v, want %v", s.Now(), wall)
 	}

@@ -136,7 +136,7 @@ func (s *Store) checkClock(ctx context.Context, accept bool) error {
 	if _, ok := As[Timekeeper](s.backend); ok {
 		whose = "the clock of the database"
 	}
-	return fmt.Errorf("storage: %s says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or accept it until it has caught up",
+	return fmt.Errorf("storage: %s says %s, but the last commit was at %s: expired records would come alive again; set the clock right, or set AcceptClock (accept_clock) until it has caught up",
 		whose, s.Now().Format(time.RFC3339), last.UTC().Format(time.RFC3339))
 }
 

@@ -119,7 +119,7 @@ var direction = []struct {
 	},
 	{
 		from: "integration/...",
-		may:  []string{"integration/...", "server/...", "handlers/...", "storage/...", "internal/pgtest", "internal/syscalls"},
+		may:  []string{"integration/...", "server/...", "handlers/...", "storage/...", "internal/clock", "internal/pgtest", "internal/syscalls"},
 		why:  "the whole is tested from outside, through public packages and HTTP",
 	},
 }
