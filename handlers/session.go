@@ -180,11 +180,20 @@ func (h *Handlers) extend(s *storage.Session, now time.Time) {
 // errSignedOut means that a session of ours ended while it was being used.
 var errSignedOut = errors.New("handlers: the session has ended")
 
-// still reads a session of ours again in the unit of work of ctx, so that what is
-// written there depends on it, and writes down that it is in use when that is due.
+// still looks in the unit of work of ctx whether a session of ours that was read shortly
+// before goes on, so that what is written there depends on it, and writes down that it is
+// in use when that is due. Whatever ends a session raises an epoch of its Stamp.
 func (h *Handlers) still(ctx context.Context, p present) error {
 	if p.session == nil {
 		return nil
+	}
+	now := h.now()
+	if now.Before(p.session.SeenAt.Add(seenEvery)) && now.Before(p.session.ExpiresAt) {
+		stamp, err := h.sessionStamp(ctx, p.session.Subject, p.session.ID)
+		if err == nil && stamp != p.session.Stamp {
+			err = errSignedOut
+		}
+		return err
 	}
 	again, err := h.session(ctx, p.session.Key)
 	if err != nil {
@@ -192,10 +201,6 @@ func (h *Handlers) still(ctx context.Context, p present) error {
 	}
 	if again.nobody() {
 		return errSignedOut
-	}
-	now := h.now()
-	if now.Before(again.session.SeenAt.Add(seenEvery)) {
-		return nil
 	}
 	h.extend(again.session, now)
 	return h.sessions.Put(ctx, again.session)

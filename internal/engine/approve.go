@@ -40,8 +40,7 @@ func (e *Engine) Approve(ctx context.Context, a *Authorization, ok Approval) (*A
 }
 
 func (e *Engine) approve(ctx context.Context, a *Authorization, ok Approval) (*Answer, error) {
-	fresh := &Authorization{Params: a.Params}
-	request, err := e.checkAuthorize(ctx, fresh, fromInteraction)
+	fresh, request, err := e.checkAgain(ctx, a)
 	if err != nil {
 		return nil, err
 	}

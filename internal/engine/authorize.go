@@ -43,6 +43,9 @@ type Authorization struct {
 	Object string // the name of the request object that it came as, "" for any other
 
 	Device *Device // what a device asks for that has no browser, nil otherwise: then there is no RedirectURI and nothing of the OpenID request
+
+	request fosite.AuthorizeRequester // as fosite has checked it; nil once it was used
+	checked time.Time                 // when it was
 }
 
 // Response modes. OAuth 2.0 Multiple Response Type Encoding Practices §2.1, Form
@@ -77,11 +80,29 @@ func (e *Engine) check(ctx context.Context, params url.Values, from origin) (*Au
 	a := &Authorization{Params: params, ResponseMode: modeQuery}
 	err := e.guarded(ctx, "authorize", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
-			_, err := e.checkAuthorize(ctx, a, from)
+			request, err := e.checkAuthorize(ctx, a, from)
+			a.request, a.checked = request, e.store.Now()
 			return err
 		})
 	})
 	return a, failure(err)
+}
+
+// atOnce is how long a request that was checked need not be checked again: clients are
+// remembered for longer.
+const atOnce = time.Second
+
+// checkAgain checks a request that was checked before the person was asked, because the
+// client may have changed while they were busy. When nobody was asked, and the request is
+// none that can be used once, the check of a moment ago does.
+func (e *Engine) checkAgain(ctx context.Context, a *Authorization) (*Authorization, fosite.AuthorizeRequester, error) {
+	if request := a.request; request != nil && a.Pushed == "" && a.Object == "" && e.store.Now().Sub(a.checked) < atOnce {
+		a.request = nil // what is granted is noted in it
+		return a, request, nil
+	}
+	fresh := &Authorization{Params: a.Params}
+	request, err := e.checkAuthorize(ctx, fresh, fromInteraction)
+	return fresh, request, err
 }
 
 // checkAuthorize fills in a from its Params. All that fosite checks only when it

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/doorward/doorward/internal/engine"
 )
@@ -188,7 +189,7 @@ func TestAuthorizeReadsEverything(t *testing.T) {
 		Nonce: "x", Prompt: []string{"login", "consent"}, ACRValues: []string{"gold", "silver"},
 		LoginHint: "al@example", UILocales: []string{"de", "en"}, Display: "popup",
 	}
-	if diff := cmp.Diff(want, a); diff != "" {
+	if diff := cmp.Diff(want, a, cmpopts.IgnoreUnexported(engine.Authorization{})); diff != "" {
 		t.Errorf("the authorization differs (-want +got):\n%s", diff)
 	}
 }
@@ -256,6 +257,7 @@ func TestApproveChecksAgain(t *testing.T) {
 	w.fine(refusal)
 	c.RedirectURIs = []string{"https://new.example/cb"}
 	must(t, w.clients.Put(t.Context(), c))
+	w.advance(time.Second)
 	_, refusal = w.Approve(t.Context(), a, engine.Approval{Subject: "alice", Scopes: a.Scopes})
 	refused(t, refusal, "invalid_request", "redirect_uri_mismatch")
 }
