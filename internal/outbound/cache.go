@@ -108,11 +108,12 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 
 // wait waits for the fetch of another.
 func (c *Cache[T]) wait(ctx context.Context, url string, flight chan struct{}) error {
-	patience, cancel := context.WithCancel(ctx)
+	patience := ctx
 	if end, _, together := shared(ctx, c.client.total); together {
-		patience, cancel = context.WithDeadline(patience, end)
+		limited, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
+		patience = limited
 	}
-	defer cancel()
 	select {
 	case <-flight:
 		return nil
@@ -184,6 +185,9 @@ func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T,
 		p.flight = nil
 		p.hasty = err != nil && together && !whole && !Refused(err)
 		if err != nil && forced {
+			if p.hasty {
+				p.forced = time.Time{} // it takes nobody's turn to ask for a new key
+			}
 			value, err = p.value, nil // the old one stays, for as long as it was good for
 			return
 		}

@@ -54,6 +54,12 @@ func TestHastyFetchProvesNothing(t *testing.T) {
 		t.Errorf("without time: %q", got)
 	}
 	s.want(t, s.Get, "one", 1) // at once, though failures are remembered for 10 seconds
+	s.say("two", "")
+	s.clock.Add(60)
+	if got, err := s.Refresh(spent(t.Context()), s.URL); got != "one" || err != nil {
+		t.Errorf("without time a refresh gives %q, %v", got, err)
+	}
+	s.want(t, s.Refresh, "two", 2) // at once, though refreshes are a minute apart
 
 	s = newShelf(t)
 	begun, end := make(chan struct{}), make(chan struct{})
