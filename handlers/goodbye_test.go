@@ -253,3 +253,30 @@ func TestAnAccountPageAfterAFreshStart(t *testing.T) {
 		b.get("/oauth/account/apps").shows(t, http.StatusOK)
 	}
 }
+
+// However long the addresses of the clients' pages are, signing out works: what is kept
+// for a second click is bounded, and those of the others are shown all the same.
+func TestSigningOutOfManyClients(t *testing.T) {
+	for name, query := range map[string]string{"long": strings.Repeat("x", 1900), "with characters that grow in JSON": strings.Repeat("&", 1900)} {
+		w := framedWorld(t, options{several: 2})
+		b := w.browser()
+		for _, person := range []string{"bob", "alice"} {
+			b.signIn(person)
+			for i := range 50 {
+				id := fmt.Sprintf("client%d", i)
+				w.clients[id] = w.clients["own"].Clone()
+				w.clients[id].ID, w.clients[id].FrontchannelLogoutURI = id, "https://own.example/"+id+"?"+query
+				if got := b.get(w.authorize(id, "prompt", "none", "login_hint", "sub-"+person)).answer(t, ownCallback); got.Get("code") == "" {
+					t.Fatalf("%s at %s gets %v", person, id, got)
+				}
+			}
+		}
+		action := b.get(b.get("/oauth/logout").to(t)).action(t)
+		for range 2 {
+			b.post(action, decide("all")).shows(t, http.StatusOK, ownFrame)
+		}
+		if got := b.get(w.authorize("own", "prompt", "none")).answer(t, ownCallback).Get("error"); got != "login_required" {
+			t.Errorf("%s: after signing out a request is answered with %q", name, got)
+		}
+	}
+}

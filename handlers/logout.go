@@ -249,6 +249,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 			}
 			frames = append(frames, some...)
 		}
+		frames = roomFor(frames)
 	}
 	if signOut && h.source != nil {
 		theirs := newResponse()
