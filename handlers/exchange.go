@@ -142,8 +142,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 	out := newResponse()
 	defer func() {
 		if cause := recover(); cause != nil {
-			h.log.ErrorContext(r.Context(), "a handler panicked", "request_id", x.id, "endpoint", rule.name,
-				"err", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+			h.logPanic(r, cause)
 			out.reset()
 			if e := failed("panic", fmt.Errorf("a panic of type %T", cause)); !h.refuseSilently(out, r, e) {
 				h.refuse(out, r, e)
@@ -184,6 +183,13 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 	if x.script {
 		h.asJSON(out)
 	}
+}
+
+// logPanic says where a panic came from, not what it said: that may be a secret.
+func (h *Handlers) logPanic(r *http.Request, cause any) {
+	x := exchangeOf(r.Context())
+	h.log.ErrorContext(r.Context(), "a handler panicked", "request_id", x.id, "endpoint", x.rule.name,
+		"err", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 }
 
 // admit judges what is the same for every endpoint and bounds the body.

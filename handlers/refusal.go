@@ -63,15 +63,22 @@ func (h *Handlers) refuse(w http.ResponseWriter, r *http.Request, e *engine.Erro
 // refuseSilently tells the client what a request with prompt=none ended in, the server's
 // own failures too: such a request runs in a hidden frame, where a page is read by nobody
 // and the client would wait. false: the client can't be told. OpenID Connect Core §3.1.2.1
-func (h *Handlers) refuseSilently(out *response, r *http.Request, e *engine.Error) bool {
+func (h *Handlers) refuseSilently(out *response, r *http.Request, e *engine.Error) (told bool) {
 	a := exchangeOf(r.Context()).silent
 	if a == nil {
 		return false
 	}
 	kept := out.header.Clone()
+	defer func() {
+		if cause := recover(); cause != nil { // what panicked before may do so again
+			h.logPanic(r, cause)
+		}
+		if !told {
+			out.reset()
+			out.header = kept
+		}
+	}()
 	if failure := h.answerClient(out, r, h.engine.Refuse(a, e), a.Client.ID); failure != nil {
-		out.reset()
-		out.header = kept
 		return false
 	}
 	h.record(r.Context(), e)

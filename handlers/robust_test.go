@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,6 +69,15 @@ func TestPanicsOfHooks(t *testing.T) {
 			t.Errorf("%s: afterwards the browser is sent to %s", c.at, to)
 		}
 	}
+}
+
+// A store that panics, as by the bug of an observer before it, does so again while the
+// client is to be told what a request with prompt=none ended in. Then it is a page.
+func TestAPanicThatComesTwice(t *testing.T) {
+	w := newWorld(t, options{})
+	w.h.config.Client = func(context.Context, string) (*storage.Client, error) { panic("a bug of the host") }
+	got := w.browser().get(w.authorize("own", "prompt", "none", "response_mode", "form_post"))
+	got.shows(t, http.StatusInternalServerError, "Something went wrong", got.Header.Get("X-Request-Id"))
 }
 
 // What a login says of a person is judged before anything is made of it. OpenID
