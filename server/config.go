@@ -263,7 +263,7 @@ type Limits struct {
 	Logins int
 
 	// Hooks is how long one call of a hook of yours may take (Login, Consent,
-	// CurrentUser, Claims, a Grant, OnEvent), by the deadline of its context. The
+	// CurrentUser, Claims, Policy, a Grant, OnEvent), by the deadline of its context. The
 	// request of one that gives up is answered with 503. A hook that does not look at
 	// its context can't be stopped, but what it then completes is refused. 0: 30 s.
 	Hooks time.Duration

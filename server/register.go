@@ -145,17 +145,8 @@ func (r registrations) apply(ctx context.Context, body []byte, by *storage.Initi
 // entered.
 func (c *Clients) settle(ctx context.Context, n *NewClient, found *problems) error {
 	if len(found.list) == 0 { // a policy sees what can be read
-		err := c.admit(ctx, n)
-		if refused := (*veto)(nil); errors.As(err, &refused) {
-			e := badMetadata("invalid_client_metadata", "registration_refused", "This server does not take the client: "+refused.reason)
-			e.Setting = "Registration.Policy"
-			return e
-		}
-		if err != nil {
-			return &engine.Error{
-				Code: "server_error", Reason: "registration_policy_failed", Status: http.StatusInternalServerError,
-				Description: "Something went wrong in the server. Its log has the details.", Cause: err, Setting: "Registration.Policy",
-			}
+		if err := c.admit(ctx, n); err != nil {
+			return err
 		}
 	}
 	placed := n.Client.ID == ""

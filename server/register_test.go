@@ -229,6 +229,31 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// A policy that is not done by its deadline has not judged: what it says then does not
+// count, be it yes or no.
+func TestPolicyThatIsLate(t *testing.T) {
+	for name, says := range map[string]func(context.Context) error{
+		"yes":             func(context.Context) error { return nil },
+		"no":              func(context.Context) error { return handlers.Refuse("only partners") },
+		"that it is late": func(ctx context.Context) error { return fmt.Errorf("ask the directory: %w", ctx.Err()) },
+	} {
+		r := newRegistrant(t, func(c *server.Config) {
+			c.Limits.Hooks = 100 * time.Millisecond
+			c.Registration.Policy = func(ctx context.Context, _ *server.NewClient) error {
+				<-ctx.Done()
+				return says(ctx)
+			}
+		})
+		w := r.send("192.0.2.1", "", `{"client_name":"N","redirect_uris":["https://n.test/cb"]}`)
+		if w.Code != http.StatusServiceUnavailable || said(t, w)["error"] != "temporarily_unavailable" || w.Header().Get("Retry-After") == "" {
+			t.Errorf("a policy that says %s: %d %v %s", name, w.Code, w.Header(), w.Body)
+		}
+		if made, _, err := r.Clients().List(t.Context(), storage.Page{}); err != nil || len(made) > 0 {
+			t.Errorf("a policy that says %s: %d clients, %v", name, len(made), err)
+		}
+	}
+}
+
 func TestInitialTokens(t *testing.T) {
 	r := newRegistrant(t, nil)
 	for _, bad := range []storage.InitialToken{{Uses: -1}, {ExpiresAt: r.now}, {Note: "a\u202eb"}} {

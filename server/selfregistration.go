@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/jws"
 	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/storage"
@@ -50,7 +53,8 @@ type Registration struct {
 	// change what it asks for; what it leaves is checked as any other. An error of
 	// another kind is answered with server_error. It is called for each registration
 	// and change, and each time a document was fetched, under the deadline of
-	// Limits.Hooks. nil: whatever is valid is taken.
+	// Limits.Hooks, after which it is answered with 503 whatever it says. nil: whatever
+	// is valid is taken.
 	Policy func(ctx context.Context, c *NewClient) error
 
 	// Statements are those whose software statements count: what they say of a client
@@ -186,7 +190,8 @@ func judgeStatementIssuer(field string, s *StatementIssuer, found *problems) {
 	}
 }
 
-// admit lets the host's policy look at a client that nobody entered.
+// admit lets the host's policy look at a client that nobody entered. What it says after
+// its deadline counts for nothing, as with every hook.
 func (c *Clients) admit(ctx context.Context, n *NewClient) error {
 	if c.registration.Policy == nil {
 		return nil
@@ -200,13 +205,22 @@ func (c *Clients) admit(ctx context.Context, n *NewClient) error {
 	}
 	n.Client.ID, n.Client.Incarnation, n.Client.Registered = before.ID, before.Incarnation, before.Registered
 	n.Client.CreatedAt, n.Client.ExpiresAt, n.Client.Secrets, n.Client.Secret = before.CreatedAt, before.ExpiresAt, before.Secrets, ""
-	if reason, refused := handlers.Refused(err); refused {
-		return &veto{reason}
+	reason, refused := handlers.Refused(err)
+	switch late := ctx.Err(); {
+	case errors.Is(late, context.DeadlineExceeded):
+		return &engine.Error{
+			Code: "temporarily_unavailable", Reason: "hook_deadline", Status: http.StatusServiceUnavailable, RetryAfter: 2 * time.Second,
+			Description: "The request took too long. Try again.", Cause: errors.Join(late, err), Setting: "Limits.Hooks",
+		}
+	case refused:
+		e := badMetadata("invalid_client_metadata", "registration_refused", "This server does not take the client: "+reason)
+		e.Setting = "Registration.Policy"
+		return e
+	case err != nil:
+		return &engine.Error{
+			Code: "server_error", Reason: "registration_policy_failed", Status: http.StatusInternalServerError,
+			Description: "Something went wrong in the server. Its log has the details.", Cause: err, Setting: "Registration.Policy",
+		}
 	}
-	return err
+	return nil
 }
-
-// veto is what a policy refused a client with.
-type veto struct{ reason string }
-
-func (v *veto) Error() string { return "server: the policy refused the client: " + v.reason }
