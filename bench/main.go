@@ -80,6 +80,7 @@ func parse(args []string) (*flags, error) {
 	set.StringVar(&f.options.Algorithm, "alg", "ES256", "algorithm that signs: ES256 or RS256; of a server behind a URL it is only checked, empty: anything")
 	set.BoolVar(&f.options.JWT, "jwt", false, "access tokens are JWTs")
 	set.IntVar(&f.options.Clients, "clients", 0, "further clients to register (doorward alone)")
+	set.StringVar(&f.options.Postgres, "postgres", "", "DSN of a database that our server keeps all in, in place of a file")
 	set.StringVar(&f.options.Profile, "profile", "", "with -server and a name of one written in Go: file for a profile of its CPU, for go tool pprof")
 	set.IntVar(&f.count, "count", 0, "end after so many operations, not after a time")
 	set.DurationVar(&f.every, "every", 0, "how often each connection begins an operation (default: when the last has ended)")

@@ -52,6 +52,9 @@ func (w *workshop) launch(ctx context.Context, p program, o peer.Options) (*runn
 	if o.Clients > 0 {
 		command = append(command, "--clients="+strconv.Itoa(o.Clients))
 	}
+	if o.Postgres != "" {
+		command = append(command, "--postgres="+o.Postgres)
+	}
 	if o.Profile != "" {
 		command = append(command, "--profile="+o.Profile)
 	}

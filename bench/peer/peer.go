@@ -42,6 +42,7 @@ type Options struct {
 	JWT       bool   // access tokens are JWTs, not opaque
 	Dir       string // where files go; empty for those that keep none
 	Clients   int    // further clients that are registered and not used
+	Postgres  string // DSN of the database that ours keeps all in; empty: a file
 	Profile   string // file that a profile of the CPU goes to; empty: none
 }
 
@@ -52,6 +53,7 @@ func Flags() (Options, error) {
 	flag.BoolVar(&o.JWT, "jwt", false, "access tokens are JWTs")
 	flag.StringVar(&o.Dir, "dir", "", "folder for files")
 	flag.IntVar(&o.Clients, "clients", 0, "further clients to register")
+	flag.StringVar(&o.Postgres, "postgres", "", "DSN of a database, in place of a file")
 	flag.StringVar(&o.Profile, "profile", "", "file for a profile of the CPU")
 	flag.Parse()
 	if o.Algorithm != "ES256" && o.Algorithm != "RS256" {
