@@ -213,6 +213,15 @@ func redirectURI(c *storage.Client, form url.Values, twice []string) (string, *E
 const maxAuthorize = 8 << 10
 
 func checkSize(params url.Values) *Error {
+	most := 0 // if every byte had to be escaped
+	for name, values := range params {
+		for _, v := range values {
+			most += 3*(len(name)+len(v)) + len("=&")
+		}
+	}
+	if most <= maxAuthorize {
+		return nil
+	}
 	if size := len(params.Encode()); size > maxAuthorize {
 		return refuse(codeInvalidRequest, "request_too_large", "The authorize request is too large: at most 8192 bytes are accepted.").
 			detail("it has %d bytes", size)
