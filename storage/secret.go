@@ -29,7 +29,7 @@ func checkSecret(secret []byte) error {
 
 // WeakSecret says what a secret looks like that nobody made at random, without showing any
 // of it: a sample, a pattern, words. It is empty for one that looks random; that of 32
-// random bytes, also as base64 or hexadecimal digits, does but for less than one in a
+// random bytes, also as base64, base32 or hexadecimal digits, does but for a few in a
 // million. Letters of one case alone look like words.
 func WeakSecret(secret []byte) (why string) {
 	lower := bytes.ToLower(secret)
@@ -68,10 +68,11 @@ func repeats(secret []byte) bool {
 // wordy says that a text is far more likely to be words than random digits of base 64, by
 // two things. In base64 two of three neighbours are of different classes (small letters,
 // capitals, digits), in words few are; and words have more of some letters than of others.
-// Digits of base 16 and 32 have classes of their own and are left alone.
+// Digits of base 16 and 32 have classes of their own and are left alone, but for capitals
+// that spell something.
 func wordy(secret []byte) bool {
 	const digits, small, capital = 1, 2, 3
-	var likelihood float64 // the logarithm of how much likelier words are
+	var spelling, classes float64 // logarithms of how much likelier words are
 	var letters, numbers, last int
 	hexed, base32 := true, true
 	for _, b := range secret {
@@ -83,27 +84,27 @@ func wordy(secret []byte) bool {
 		case b >= 'a' && b <= 'z':
 			class = small
 			letters++
-			likelihood += letterWeights[b-'a']
+			spelling += letterWeights[b-'a']
 		case b >= 'A' && b <= 'Z':
 			class = capital
 			letters++
-			likelihood += letterWeights[b-'A']
+			spelling += letterWeights[b-'A']
 		case b < ' ' || b > '~':
 			return false // random bytes
 		}
 		hexed = hexed && (class == digits || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F')
 		base32 = base32 && (b >= 'A' && b <= 'Z' || b >= '2' && b <= '7' || b == '=')
 		if class == last {
-			likelihood += 0.85 // ln(85 % / 36.5 %)
+			classes += 0.85 // ln(85 % / 36.5 %)
 		} else if last != 0 {
-			likelihood -= 1.44 // ln(15 % / 63.5 %)
+			classes -= 1.44 // ln(15 % / 63.5 %)
 		}
 		last = class
 	}
-	if hexed || base32 && numbers >= 3 {
+	if hexed || base32 && (numbers >= 3 || spelling < 0) {
 		return false
 	}
-	return letters > 0 && likelihood > 12
+	return letters > 0 && spelling+classes > 10
 }
 
 // letterWeights are the logarithms of how often a letter stands in English beside how often
