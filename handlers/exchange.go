@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -42,17 +41,32 @@ func (r rule) asking() rule {
 	return r
 }
 
-// exchange is one request on its way, kept in its context.
+// exchange is one request on its way, and the context that its endpoint runs in: being
+// that itself, it needs no further one around it.
 type exchange struct {
+	context.Context // of the request as it came
+
 	id       string
 	rule     rule
-	clientID string   // once known
-	locales  []string // that the client named for the person, once known
-	from     netip.Prefix
-	script   bool   // asks for JSON
-	at       string // ID of the interaction, once known
+	clientID string       // once known
+	locales  []string     // that the client named for the person, once known
+	from     netip.Prefix // where a client asks for something new
+	script   bool         // asks for JSON
+	at       string       // ID of the interaction, once known
 
-	silent *engine.Authorization // a checked request with prompt=none, once known: nobody sees a page
+	silent  *engine.Authorization // a checked request with prompt=none, once known: nobody sees a page
+	fetches outbound.Budget
+}
+
+// Value implements context.Context.
+func (x *exchange) Value(key any) any {
+	switch key.(type) {
+	case exchangeKey:
+		return x
+	case outbound.BudgetKey:
+		return &x.fetches
+	}
+	return x.Context.Value(key)
 }
 
 type exchangeKey struct{}
@@ -82,64 +96,30 @@ func requestID(ctx context.Context) string {
 	if id != "" && len(id) <= 64 && !strings.ContainsFunc(id, odd) {
 		return id
 	}
-	return strings.ToLower(rand.Text()[:16])
+	return newRequestID()
 }
 
-// response holds an answer back until it is whole, so that a panic or a failing
-// commit never leaves half of one.
-type response struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func newResponse() *response { return &response{header: http.Header{}} }
-
-func (b *response) Header() http.Header { return b.header }
-
-func (b *response) WriteHeader(status int) {
-	if b.status == 0 && status >= 200 {
-		b.status = status
+// newRequestID returns 16 random letters and digits.
+func newRequestID() string {
+	const digits = "abcdefghijklmnopqrstuvwxyz234567"
+	var id [16]byte
+	rand.Read(id[:]) // never fails, crypto/rand since Go 1.24
+	for i := range id {
+		id[i] = digits[id[i]%byte(len(digits))]
 	}
-}
-
-func (b *response) Write(p []byte) (int, error) {
-	b.WriteHeader(http.StatusOK)
-	return b.body.Write(p)
-}
-
-// written says whether an answer was begun.
-func (b *response) written() bool { return b.status != 0 }
-
-func (b *response) reset() {
-	b.header, b.status = http.Header{}, 0
-	b.body.Reset()
-}
-
-func (b *response) send(w http.ResponseWriter, r *http.Request) {
-	for name, values := range b.header {
-		if name == "Set-Cookie" || name == "Vary" { // what stands before us may have some of its own
-			values = append(w.Header()[name], values...)
-		}
-		w.Header()[name] = values
-	}
-	if !b.written() {
-		b.status = http.StatusOK
-	}
-	w.WriteHeader(b.status)
-	if r.Method != http.MethodHead {
-		_, _ = b.body.WriteTo(w) // the peer is gone: there is nobody to tell
-	}
+	return string(id[:])
 }
 
 // serve runs one endpoint.
 func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endpoint func(http.ResponseWriter, *http.Request) *engine.Error) {
-	x := &exchange{id: requestID(r.Context()), rule: rule, from: h.addressOf(r), script: rule.scripts && WantsJSON(r)}
-	r = r.WithContext(outbound.Together(context.WithValue(r.Context(), exchangeKey{}, x)))
+	x := &exchange{Context: r.Context(), id: requestID(r.Context()), rule: rule, script: rule.scripts && WantsJSON(r)}
+	var ctx context.Context = x
 	if rule.asks {
-		r = r.WithContext(engine.Asking(r.Context(), h.addressOf(r).String()))
+		x.from = h.addressOf(r)
+		ctx = engine.Asking(ctx, x.from.String())
 	}
-	out := newResponse()
+	r = r.WithContext(ctx)
+	out := responseTo(w)
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.logPanic(r, cause)
@@ -148,14 +128,14 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 				h.refuse(out, r, e)
 			}
 		}
-		h.baseHeaders(out.header, x, out.status)
+		baseHeaders(out.header, x.id, x.rule.referrer(out.status))
 		out.send(w, r)
 	}()
 	if rule.origins != noOrigin && preflight(r) {
 		h.answerPreflight(out, r, rule)
 		return
 	}
-	if e := h.admit(w, r, rule); e != nil {
+	if e := rule.judge(r); e != nil {
 		if e.Status == http.StatusMethodNotAllowed {
 			out.header.Set("Allow", strings.Join(rule.methods, ", "))
 		}
@@ -165,17 +145,14 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 		h.refuse(out, r, e)
 		return
 	}
+	if r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	}
 	if rule.origins == anyOrigin {
-		out.header.Set("Access-Control-Allow-Origin", "*")
+		out.header["Access-Control-Allow-Origin"] = everybody
 	}
 	if e := endpoint(out, r); e != nil {
-		kept := out.header
-		out.reset()
-		for _, name := range []string{"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary", "Set-Cookie"} {
-			if v := kept.Values(name); len(v) > 0 {
-				out.header[name] = v
-			}
-		}
+		out.reset("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary", "Set-Cookie")
 		if !h.refuseSilently(out, r, e) {
 			h.refuse(out, r, e)
 		}
@@ -192,8 +169,8 @@ func (h *Handlers) logPanic(r *http.Request, cause any) {
 		"err", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 }
 
-// admit judges what is the same for every endpoint and bounds the body.
-func (h *Handlers) admit(w http.ResponseWriter, r *http.Request, rule rule) *engine.Error {
+// judge refuses what no endpoint takes.
+func (rule *rule) judge(r *http.Request) *engine.Error {
 	if !slices.Contains(rule.methods, r.Method) {
 		return &engine.Error{
 			Code: "invalid_request", Reason: "method_not_allowed", Status: http.StatusMethodNotAllowed,
@@ -217,7 +194,6 @@ func (h *Handlers) admit(w http.ResponseWriter, r *http.Request, rule rule) *eng
 			Description: "The query is longer than 64 KiB.",
 		}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	return nil
 }
 
@@ -225,29 +201,6 @@ func tooLarge() *engine.Error {
 	return &engine.Error{
 		Code: "invalid_request", Reason: "body_too_large", Status: http.StatusRequestEntityTooLarge,
 		Description: "The body is larger than 64 KiB.",
-	}
-}
-
-// baseHeaders sets what every answer carries, unless the endpoint said otherwise.
-func (h *Handlers) baseHeaders(header http.Header, x *exchange, status int) {
-	header.Set("X-Request-Id", x.id)
-	header.Set("X-Content-Type-Options", "nosniff")
-	referrer := "no-referrer"
-	if x.rule.forms && (status < 300 || status >= 400) {
-		// With no-referrer a browser sends "Origin: null" with a form, and one without
-		// Sec-Fetch-Site could not show that it is ours. Other sites learn nothing by
-		// this either. Fetch standard §3.2
-		referrer = "same-origin"
-	}
-	for name, value := range map[string]string{
-		"Referrer-Policy":         referrer,
-		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-		"Cache-Control":           "no-store",
-		"X-Frame-Options":         "DENY",
-	} {
-		if header.Get(name) == "" {
-			header.Set(name, value)
-		}
 	}
 }
 

@@ -82,6 +82,7 @@ type Handlers struct {
 	epochs   *storage.Epochs
 	cookies  jar
 	guesses  *guesses
+	keySet   latest
 
 	beginnings tally[netip.Prefix]
 	signIns    tally[app]
@@ -131,6 +132,17 @@ func New(c Config) (*Handlers, error) {
 	return h, nil
 }
 
+// Methods of endpoints.
+var (
+	toRead  = []string{http.MethodGet, http.MethodHead}
+	toVisit = []string{http.MethodGet, http.MethodPost}
+)
+
+var (
+	jwksRule     = rule{name: "jwks", methods: toRead, origins: anyOrigin}
+	userInfoRule = rule{name: "userinfo", methods: toVisit, origins: clientOrigins}
+)
+
 // Form endpoints take POST and one media type; their answers are never stored.
 var formRule = rule{methods: []string{http.MethodPost}}
 
@@ -151,17 +163,21 @@ func (h *Handlers) Introspect(w http.ResponseWriter, r *http.Request) {
 
 // UserInfo is the userinfo endpoint. OpenID Connect Core §5.3
 func (h *Handlers) UserInfo(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "userinfo", methods: []string{http.MethodGet, http.MethodPost}, origins: clientOrigins}, h.userInfo)
+	h.serve(w, r, userInfoRule, h.userInfo)
 }
 
 // JWKS serves the public keys. RFC 7517 §5
 func (h *Handlers) JWKS(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "jwks", methods: []string{http.MethodGet, http.MethodHead}, origins: anyOrigin}, h.jwks)
+	body, life, ready := h.config.Keys.Ready()
+	if ready && servePrepared(w, r, &jwksRule, h.keySet.of("application/json", body, life)) {
+		return
+	}
+	h.serve(w, r, jwksRule, h.jwks)
 }
 
 // Authorize is the authorization endpoint. RFC 6749 §3.1
 func (h *Handlers) Authorize(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "authorize", methods: []string{http.MethodGet, http.MethodPost}, page: true, asks: true}, h.authorize)
+	h.serve(w, r, rule{name: "authorize", methods: toVisit, page: true, asks: true}, h.authorize)
 }
 
 // DeviceAuthorization is the device authorization endpoint. RFC 8628 §3.1
@@ -171,18 +187,18 @@ func (h *Handlers) DeviceAuthorization(w http.ResponseWriter, r *http.Request) {
 
 // Device is the page on which people type the code that a device shows. RFC 8628 §3.3
 func (h *Handlers) Device(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "device", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, asks: true}, h.device)
+	h.serve(w, r, rule{name: "device", methods: toVisit, page: true, forms: true, asks: true}, h.device)
 }
 
 // Interact serves the pages of an interaction; the last element of its path is
 // the interaction's ID.
 func (h *Handlers) Interact(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "interaction", methods: []string{http.MethodGet, http.MethodPost}, page: true, forms: true, scripts: true, asks: true}, h.interact)
+	h.serve(w, r, rule{name: "interaction", methods: toVisit, page: true, forms: true, scripts: true, asks: true}, h.interact)
 }
 
 // Logout is the end session endpoint. OpenID Connect RP-Initiated Logout §2
 func (h *Handlers) Logout(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "logout", methods: []string{http.MethodGet, http.MethodPost}, page: true}, h.logout)
+	h.serve(w, r, rule{name: "logout", methods: toVisit, page: true}, h.logout)
 }
 
 // AccountApps is the page of the applications that a person is connected with.
@@ -201,13 +217,13 @@ func (h *Handlers) KeepsSessions() bool { return h.source == nil }
 
 // Errors is the page that error_uri leads to. RFC 6749 §5.2
 func (h *Handlers) Errors(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "errors", methods: []string{http.MethodGet, http.MethodHead}, page: true}, h.errorsPage)
+	h.serve(w, r, rule{name: "errors", methods: toRead, page: true}, h.errorsPage)
 }
 
 // Assets serves the stylesheet, the icon, the logo and the script; the last element of its
 // path is the file's name.
 func (h *Handlers) Assets(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, rule{name: "assets", methods: []string{http.MethodGet, http.MethodHead}, page: true}, h.asset)
+	h.serve(w, r, rule{name: "assets", methods: toRead, page: true}, h.asset)
 }
 
 // SignsOut says whether the sign-out endpoint has something to end: the sessions

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -268,9 +267,9 @@ func (in *Interaction) enter(w http.ResponseWriter, r *http.Request) (*http.Requ
 func (in *Interaction) once(w http.ResponseWriter, r *http.Request) (*http.Request, bool) {
 	x := exchangeOf(r.Context())
 	if x.id == "" {
-		x = &exchange{id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales, script: WantsJSON(r)}
-		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-		in.h.baseHeaders(w.Header(), x, 0)
+		x = &exchange{Context: r.Context(), id: requestID(r.Context()), rule: rule{name: "interaction", page: true}, locales: in.UILocales, script: WantsJSON(r)}
+		r = r.WithContext(x)
+		baseHeaders(w.Header(), x.id, noReferrer)
 	}
 	x.clientID, x.at = in.a.Client.ID, in.ID
 	if in.done {

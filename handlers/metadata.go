@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -52,10 +50,13 @@ func (h *Handlers) Metadata(at Endpoints, offer Offer) (http.HandlerFunc, error)
 	if err != nil {
 		return nil, fmt.Errorf("handlers: metadata: %w", err)
 	}
-	rule := rule{name: "metadata", methods: []string{http.MethodGet, http.MethodHead}, origins: anyOrigin}
+	rule, told := rule{name: "metadata", methods: toRead, origins: anyOrigin}, prepare("application/json", body, 5*time.Minute)
 	return func(w http.ResponseWriter, r *http.Request) {
+		if servePrepared(w, r, &rule, told) {
+			return
+		}
 		h.serve(w, r, rule, func(w http.ResponseWriter, r *http.Request) *engine.Error {
-			cached(w, r, "application/json", body, 5*time.Minute)
+			told.write(w, r)
 			return nil
 		})
 	}, nil
@@ -162,7 +163,7 @@ func (h *Handlers) jwks(w http.ResponseWriter, r *http.Request) *engine.Error {
 	if err != nil {
 		return storeFailed(err)
 	}
-	cached(w, r, "application/json", body, life)
+	h.keySet.of("application/json", body, life).write(w, r)
 	return nil
 }
 
@@ -171,26 +172,8 @@ func (h *Handlers) asset(w http.ResponseWriter, r *http.Request) *engine.Error {
 	if !ok {
 		return &engine.Error{Code: "invalid_request", Reason: "not_found", Status: http.StatusNotFound, Description: "There is no such file."}
 	}
-	cached(w, r, a.Type, a.Body, 24*time.Hour)
+	prepare(a.Type, a.Body, 24*time.Hour).write(w, r)
 	return nil
 }
 
 func lastElement(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
-
-// cached answers with bytes that may be kept for some time. RFC 9110 §13.1.2
-func cached(w http.ResponseWriter, r *http.Request, media string, body []byte, life time.Duration) {
-	sum := sha256.Sum256(body)
-	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
-	header := w.Header()
-	header.Set("Content-Type", media)
-	header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(life.Seconds())))
-	header.Set("ETag", tag)
-	for known := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
-		if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == tag || known == "*" {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-	}
-	header.Set("Content-Length", fmt.Sprint(len(body)))
-	_, _ = w.Write(body) // a response held back never fails
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func (h *Handlers) refuseSilently(out *response, r *http.Request, e *engine.Erro
 		}
 		if !told {
 			out.reset()
-			out.header = kept
+			maps.Copy(out.header, kept)
 		}
 	}()
 	if failure := h.answerClient(out, r, h.engine.Refuse(a, e), a.Client.ID); failure != nil {
@@ -207,22 +208,20 @@ func (h *Handlers) showIn(w http.ResponseWriter, r *http.Request, status int, l 
 
 // answerJSON answers with a JSON object that must not be stored.
 func answerJSON(w http.ResponseWriter, body any) *engine.Error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
+	answerUnstored(w.Header(), mediaJSON)
+	if err := json.NewEncoder(w).Encode(body); err != nil { // then nothing was written: a response held back never fails
 		return failed("encode", err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Pragma", "no-cache")
-	_, _ = w.Write(append(encoded, '\n')) // a response held back never fails
 	return nil
 }
 
 // answerJWT answers with a signed token.
 func answerJWT(w http.ResponseWriter, media, token string) *engine.Error {
-	w.Header().Set("Content-Type", media)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Pragma", "no-cache")
+	answerUnstored(w.Header(), []string{media})
 	_, _ = w.Write([]byte(token)) // a response held back never fails
 	return nil
+}
+
+func answerUnstored(header http.Header, media []string) {
+	header["Content-Type"], header["Cache-Control"], header["Pragma"] = media, noStore, noCache
 }

@@ -126,12 +126,37 @@ func (s *Server) exact(row route) http.Handler {
 // server that does nothing else. It expects the paths as clients send them, those
 // under /.well-known at the root included: do not strip the issuer's path.
 func (s *Server) Handler() http.Handler {
-	r := mux.NewRouter().SkipClean(true)
-	r.NotFoundHandler = http.HandlerFunc(notFound)
+	t := table{places: map[string]http.Handler{}, folders: map[string]http.Handler{}}
 	for _, row := range slices.Concat(s.mounted, s.spare) {
-		r.Handle(row.path, s.exact(row))
+		rows, at := t.places, row.path
+		if folder, _, ok := strings.Cut(row.path, "{"); ok {
+			rows, at = t.folders, folder
+		}
+		if rows[at] == nil {
+			rows[at] = s.exact(row)
+		}
 	}
-	return r
+	return t
+}
+
+// table is the mount list by path. A row whose last element is a variable is found by its
+// folder, and takes what has exactly one more element.
+type table struct{ places, folders map[string]http.Handler }
+
+// ServeHTTP implements http.Handler.
+func (t table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if place := t.places[path]; place != nil {
+		place.ServeHTTP(w, r)
+		return
+	}
+	if at := strings.LastIndexByte(path, '/') + 1; at < len(path) {
+		if folder := t.folders[path[:at]]; folder != nil {
+			folder.ServeHTTP(w, r)
+			return
+		}
+	}
+	notFound(w, r)
 }
 
 // notFound answers what is at no path of ours. A body of unstated length ends the

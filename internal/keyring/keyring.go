@@ -169,6 +169,16 @@ func (r *Ring) JWKS(ctx context.Context) (body []byte, cache time.Duration, err 
 	return slices.Clone(v.jwks), r.options.CacheTime, nil
 }
 
+// Ready is JWKS where the store need not be asked; ok is false where it must be. The body
+// is that which all others get, and not to be changed.
+func (r *Ring) Ready() (body []byte, cache time.Duration, ok bool) {
+	v := r.cache.fresh(r.store.Now())
+	if v == nil {
+		return nil, 0, false
+	}
+	return v.jwks, r.options.CacheTime, true
+}
+
 // Rotate makes the next keys the active ones at once and publishes new next ones,
 // for an operator who has a reason not to wait. When a next key was published for
 // less than CacheTime, clients that cached an older key set refuse its tokens

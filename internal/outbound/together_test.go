@@ -14,7 +14,12 @@ import (
 
 // spent is a context whose fetches have no time left.
 func spent(ctx context.Context) context.Context {
-	return context.WithValue(ctx, togetherKey{}, &together{end: time.Now().Add(-time.Second)})
+	return context.WithValue(ctx, BudgetKey{}, &Budget{end: time.Now().Add(-time.Second)})
+}
+
+// together is a context whose fetches share their time.
+func together(ctx context.Context) context.Context {
+	return context.WithValue(ctx, BudgetKey{}, &Budget{})
 }
 
 // TestTogether: fetches that belong together take no longer than one alone.
@@ -34,7 +39,7 @@ func TestTogether(t *testing.T) {
 		_, err := c.Get(ctx, Request{URL: o.URL, Limit: 10})
 		return err
 	}
-	ctx := Together(t.Context())
+	ctx := together(t.Context())
 	if err := get(ctx, slow); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("a host that does not answer: %v", err)
 	}
@@ -42,7 +47,7 @@ func TestTogether(t *testing.T) {
 		t.Errorf("the second fetch: %v, %d requests", err, quick.requests.Load())
 	}
 	patient := New(Options{Hosts: []string{quick.host}, Roots: quick.roots}) // whose time is enough on any machine
-	if _, err := patient.Get(Together(t.Context()), Request{URL: quick.URL, Limit: 10}); err != nil {
+	if _, err := patient.Get(together(t.Context()), Request{URL: quick.URL, Limit: 10}); err != nil {
 		t.Errorf("the first of another answer: %v", err)
 	}
 }
@@ -73,7 +78,7 @@ func TestHastyFetchProvesNothing(t *testing.T) {
 	}))
 	var all sync.WaitGroup
 	for life := time.Second; ; life *= 2 { // until one gets as far as the host
-		hasty, done := context.WithValue(t.Context(), togetherKey{}, &together{end: time.Now().Add(life)}), make(chan struct{})
+		hasty, done := context.WithValue(t.Context(), BudgetKey{}, &Budget{end: time.Now().Add(life)}), make(chan struct{})
 		all.Go(func() {
 			defer close(done)
 			_, _ = s.Get(hasty, s.URL)
@@ -87,7 +92,7 @@ func TestHastyFetchProvesNothing(t *testing.T) {
 	}
 	for range 5 {
 		all.Go(func() {
-			if got, err := s.Get(Together(t.Context()), s.URL); got != "one" || err != nil {
+			if got, err := s.Get(together(t.Context()), s.URL); got != "one" || err != nil {
 				t.Errorf("who waited for a hasty fetch: %q, %v", got, err)
 			}
 		})
