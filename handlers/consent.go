@@ -242,8 +242,8 @@ func (h *Handlers) viewScopes(names []string) []ScopeView {
 
 func viewClient(c *storage.Client, redirectURI string) ClientView {
 	v := ClientView{
-		ID: c.ID, Name: readable(c.DisplayName(), 60), URI: c.ClientURI, LogoURI: c.LogoURI,
-		FirstParty: c.FirstParty, Local: onDevice(redirectURI),
+		ID: c.ID, Name: readable(c.DisplayName(), 60), URI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI,
+		Entered: c.Registered == nil, FirstParty: c.FirstParty, Local: onDevice(redirectURI),
 	}
 	if v.Name == "" { // nothing was left of it
 		v.Name = readable(c.ID, 60)
@@ -271,7 +271,7 @@ func (in *Interaction) pageClient(r *http.Request) pages.Client {
 		host = in.h.words(r).Say("place.scheme", "scheme", c.Scheme)
 	}
 	return pages.Client{
-		Name: c.Name, URI: c.URI, Host: host, Home: c.Home, Away: c.Home != "" && !c.Local && !strings.EqualFold(c.Home, c.Host),
+		Name: c.Name, URI: c.URI, PolicyURI: c.PolicyURI, TOSURI: c.TOSURI, Host: host, Home: c.Home, Away: c.Home != "" && !c.Local && !strings.EqualFold(c.Home, c.Host),
 		Local: c.Local, FirstParty: c.FirstParty,
 	}
 }

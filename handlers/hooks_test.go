@@ -46,7 +46,7 @@ func TestOwnLogin(t *testing.T) {
 
 	place := b.get(w.authorize("notes", "scope", "openid notes", "login_hint", "a@b.example", "acr_values", "gold", "max_age", "60", "ui_locales", "de en", "display", "page")).to(t)
 	b.get(place).shows(t, http.StatusOK, place+"?step=login")
-	want := ClientView{ID: "notes", Name: "Notes", Host: "notes.example", Origin: "https://notes.example"}
+	want := ClientView{ID: "notes", Name: "Notes", Host: "notes.example", Origin: "https://notes.example", Entered: true}
 	if d := cmp.Diff(want, seen.Client); d != "" {
 		t.Errorf("the hook sees another client:\n%s", d)
 	}

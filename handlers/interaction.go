@@ -71,13 +71,16 @@ type Interaction struct {
 type ClientView struct {
 	ID         string // empty: nobody asks but the person, for the pages of their own account
 	Name       string
-	URI        string
+	URI        string // these four are the client's own words: see docs/clients.md before a page shows them
 	LogoURI    string
+	PolicyURI  string
+	TOSURI     string
 	Host       string // where the answer goes: a host, "this device (scheme)", "another device"
 	Scheme     string // private-use, where the answer goes by one
 	Home       string // host of the client's ID when that is the URL of its metadata, "" otherwise
 	Origin     string // the same for a program: "https://app.example.com"; empty where it is no web page
 	Local      bool   // the answer goes to a program on the person's device
+	Entered    bool   // the host entered it; all others are what they say of themselves
 	FirstParty bool
 }
 

@@ -59,8 +59,12 @@ type clientJSON struct {
 	ID         string `json:"id,omitempty"`
 	Name       string `json:"name"`
 	URI        string `json:"uri,omitempty"`
+	LogoURI    string `json:"logo_uri,omitempty"`
+	PolicyURI  string `json:"policy_uri,omitempty"`
+	TOSURI     string `json:"tos_uri,omitempty"`
 	Host       string `json:"host,omitempty"`
 	Local      bool   `json:"local,omitempty"`
+	Entered    bool   `json:"entered,omitempty"`
 	FirstParty bool   `json:"first_party,omitempty"`
 }
 
@@ -87,7 +91,10 @@ type deviceJSON struct {
 func (in *Interaction) WriteJSON(w http.ResponseWriter, r *http.Request, status int) {
 	shown := shownJSON{
 		Interaction: in.ID, Step: in.Step, Action: in.Action,
-		Client: clientJSON{ID: in.Client.ID, Name: in.Client.Name, URI: in.Client.URI, Host: in.Client.Host, Local: in.Client.Local, FirstParty: in.Client.FirstParty},
+		Client: clientJSON{
+			ID: in.Client.ID, Name: in.Client.Name, URI: in.Client.URI, LogoURI: in.Client.LogoURI, PolicyURI: in.Client.PolicyURI, TOSURI: in.Client.TOSURI,
+			Host: in.Client.Host, Local: in.Client.Local, Entered: in.Client.Entered, FirstParty: in.Client.FirstParty,
+		},
 		Scopes: []scopeJSON{}, Prompt: in.Prompt, ACRValues: in.ACRValues, EssentialACR: in.EssentialACR,
 		LoginHint: in.LoginHint, UILocales: in.UILocales, Display: in.Display,
 	}

@@ -30,12 +30,19 @@ func (b *browser) script(method, place, body string) (page, map[string]any) {
 
 func TestJSON(t *testing.T) {
 	w := newWorld(t, options{steps: factorAndOrg()[:1]})
+	notes := w.clients["notes"]
+	notes.ClientURI, notes.LogoURI, notes.PolicyURI, notes.TOSURI = "https://notes.example/", "https://notes.example/logo.png", "https://notes.example/privacy", "https://notes.example/terms"
 	b := w.browser()
 	place := b.get(w.authorize("notes", "scope", "openid notes", "login_hint", "alice", "ui_locales", "de")).to(t)
 	_, told := b.script(http.MethodGet, place, "")
 	client, _ := told["client"].(map[string]any)
 	if told["step"] != "login" || told["login_hint"] != "alice" || client["name"] != "Notes" || client["host"] != "notes.example" || !strings.HasSuffix(place, told["interaction"].(string)) {
 		t.Fatalf("the interaction is told as %v", told)
+	}
+	for member, want := range map[string]any{"uri": notes.ClientURI, "logo_uri": notes.LogoURI, "policy_uri": notes.PolicyURI, "tos_uri": notes.TOSURI, "entered": true} {
+		if client[member] != want {
+			t.Errorf("%s of the client is told as %v, want %v", member, client[member], want)
+		}
 	}
 	action := told["action"].(string)
 	answer, told := b.script(http.MethodPost, action, `{"username":"alice","password":"wrong"}`)

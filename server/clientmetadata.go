@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/doorward/doorward/internal/jws"
+	"github.com/doorward/doorward/internal/redirect"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -17,7 +19,7 @@ import (
 // RFC 7591 §2 and in the registry that it founded. All others are the host's to set, or
 // unknown, and are passed over. A further member is a row here and a check in judge.
 var clientMetadata = []string{
-	"redirect_uris", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "grant_types", "client_name", "client_uri", "logo_uri",
+	"redirect_uris", "application_type", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "grant_types", "client_name", "client_uri", "logo_uri",
 	"scope", "contacts", "tos_uri", "policy_uri", "jwks_uri", "jwks", "software_id", "software_version",
 	"post_logout_redirect_uris", "backchannel_logout_uri", "backchannel_logout_session_required", "frontchannel_logout_uri", "frontchannel_logout_session_required",
 	"subject_type", "sector_identifier_uri", "id_token_signed_response_alg", "userinfo_signed_response_alg",
@@ -68,8 +70,9 @@ func kindOf(wrong *json.UnmarshalTypeError) string {
 	}
 }
 
-// metadataOf is what is registered of a client, as it is told to it. RFC 7591 §3.2.1
-func metadataOf(c *storage.Client) (map[string]any, error) {
+// metadataOf is what is registered of a client, as it is told to it: with what it left to
+// the server, so that its author sees what came of that. RFC 7591 §3.2.1
+func (g *registrar) metadataOf(c *storage.Client) (map[string]any, error) {
 	encoded, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("server: encode a client: %w", err)
@@ -86,10 +89,28 @@ func metadataOf(c *storage.Client) (map[string]any, error) {
 	}
 	told["grant_types"] = c.Grants()
 	told["response_types"] = []string{}
+	told["application_type"] = applicationOf(c)
 	if c.MayUse(storage.GrantAuthorizationCode) {
 		told["response_types"] = []string{"code"}
 	}
+	if slices.Contains(c.Scopes(), "openid") {
+		told["subject_type"] = cmp.Or(c.SubjectType, storage.SubjectPublic)
+		told["id_token_signed_response_alg"] = cmp.Or(c.IDTokenSignedResponseAlg, g.algorithms[0])
+	}
 	return told, nil
+}
+
+// applicationOf is where a client runs that may not have said so. OpenID Connect takes who
+// says nothing for a web application; the programs on devices that were written for OAuth
+// alone say nothing either, and their redirect URIs tell.
+func applicationOf(c *storage.Client) storage.ApplicationType {
+	switch {
+	case c.ApplicationType != "":
+		return c.ApplicationType
+	case slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return redirect.KindOf(uri) != redirect.Web }):
+		return storage.ApplicationNative
+	}
+	return storage.ApplicationWeb
 }
 
 // shape gives a client that nobody entered the defaults of RFC 7591 §2, and takes away

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 
 	"github.com/doorward/doorward/storage"
 )
@@ -10,3 +11,6 @@ import (
 func JudgeDocument(ctx context.Context, s *Server, id string, body []byte) (*storage.Client, error) {
 	return s.clients.documents.judge(ctx, id, body)
 }
+
+// ClientMetadata are the members that a client may say of itself.
+func ClientMetadata() []string { return slices.Clone(clientMetadata) }

@@ -260,7 +260,7 @@ func (r registrations) tooMany(detail string) *engine.Error {
 
 // answer tells what was registered. RFC 7591 §3.2.1, RFC 7592 §3
 func (r registrations) answer(c *storage.Client, secret, management storage.Secret, a *application) (map[string]any, error) {
-	told, err := metadataOf(c)
+	told, err := r.registrar.metadataOf(c)
 	if err != nil {
 		return nil, err
 	}

@@ -112,6 +112,7 @@ func (g *registrar) judge(c *storage.Client, found *problems) {
 	g.judgeGrants(c, found)
 	g.judgeScopes(c, found)
 	judgeRedirects(c, found)
+	g.judgeApplication(c, found)
 	judgePresentation(c, found)
 	judgeSubjects(c, found)
 	g.judgeResources(c, found)
@@ -344,6 +345,24 @@ func judgeRedirects(c *storage.Client, found *problems) {
 				found.add(index(list.field, i), quoted(uri)+" a second time", "leave it out")
 			}
 		}
+	}
+}
+
+// judgeApplication holds a client to what it says of where it runs. A native one may have
+// an https URI beside those of its device, or alone: systems give these to the app that
+// proved the host to be its own. OpenID Connect Registration §2, RFC 8252
+// §7.2
+func (g *registrar) judgeApplication(c *storage.Client, found *problems) {
+	switch c.ApplicationType {
+	case "", storage.ApplicationNative:
+	case storage.ApplicationWeb:
+		for i, uri := range c.RedirectURIs {
+			if kind := redirect.KindOf(uri); kind == redirect.PrivateUse || kind == redirect.Loopback && !g.loopback {
+				found.add(index("redirect_uris", i), quoted(uri)+", which leads a web application to a device", `write an https URI, or "native" as application_type`)
+			}
+		}
+	default:
+		found.add("application_type", quoted(string(c.ApplicationType)), "write web or native, or leave it out")
 	}
 }
 

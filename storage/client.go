@@ -88,6 +88,11 @@ type Client struct {
 	FrontchannelLogoutURI             string `json:"frontchannel_logout_uri,omitempty"`
 	FrontchannelLogoutSessionRequired bool   `json:"frontchannel_logout_session_required,omitempty"`
 
+	// ApplicationType says where the client runs: web holds its redirect URIs to https and
+	// to hosts other than the person's own machine, native and empty allow what is allowed
+	// at all. OpenID Connect Registration §2, RFC 8252 §7
+	ApplicationType ApplicationType `json:"application_type,omitempty"`
+
 	// GrantTypes are the grants the client may use. Empty: authorization_code
 	// and refresh_token when it has redirect URIs, else client_credentials.
 	GrantTypes []string `json:"grant_types,omitempty"`
@@ -110,7 +115,8 @@ type Client struct {
 	// that has a format of its own comes before it.
 	AccessTokenFormat AccessTokenFormat `json:"access_token_format,omitempty"`
 
-	// IDTokenSignedResponseAlg is RS256 (also when empty), ES256 or EdDSA.
+	// IDTokenSignedResponseAlg is RS256, ES256 or EdDSA, as far as the server signs by it.
+	// Empty: the first of the server's algorithms.
 	IDTokenSignedResponseAlg string `json:"id_token_signed_response_alg,omitempty"`
 
 	// UserinfoSignedResponseAlg makes what userinfo says a JWT that is signed by this
@@ -235,6 +241,15 @@ const (
 	// AccessTokenJWT is verified by the keys of the server, without a request; where
 	// that is done, a revoked one works until it expires. RFC 9068
 	AccessTokenJWT AccessTokenFormat = "jwt"
+)
+
+// ApplicationType says where a client runs.
+type ApplicationType string
+
+// Where a client runs. OpenID Connect Registration §2
+const (
+	ApplicationWeb    ApplicationType = "web"    // on a server, or in a page of one
+	ApplicationNative ApplicationType = "native" // on the device of a person
 )
 
 // SubjectType says whether clients are told the same sub of a person.

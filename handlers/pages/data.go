@@ -27,7 +27,9 @@ type Form struct {
 // Client is the application that asks.
 type Client struct {
 	Name       string // what people know it by; cleaned
-	URI        string // its web page, empty when unknown
+	URI        string // its web page, empty when unknown; no page of ours links to it or to the next two
+	PolicyURI  string // what it does with data, in its own words
+	TOSURI     string // its terms
 	Host       string // where the answer goes: a host, "this device", or a scheme
 	Home       string // host that vouches for the client by publishing what it is; empty when none does
 	Away       bool   // the answer goes to another host than Home

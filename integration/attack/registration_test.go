@@ -93,6 +93,22 @@ func registrationAttacks() []attack {
 				}))
 			}
 		}},
+		{id: "WB-43 links", name: "links and pictures of a stranger are on no page", play: func(p *play) {
+			links := map[string]any{"logo_uri": "https://evil.test/pixel.png", "client_uri": "https://evil.test/home", "policy_uri": "https://evil.test/privacy", "tos_uri": "https://evil.test/terms"}
+			made := p.send(p.registration(links))
+			p.control("they are registered", made, gives("client_id", "logo_uri", "client_uri", "policy_uri", "tos_uri"))
+			for name, prompt := range map[string]string{"signing in": "login", "consent": "consent", "choosing": "select_account"} {
+				r := p.authorize("web").from(p.person("alice"))
+				set("client_id", made.text("client_id"))(r)
+				set("redirect_uri", "https://notes.test/cb")(r)
+				set("prompt", prompt)(r)
+				a := p.follow(r.by, p.send(r))
+				p.judge(name, a, both(harmless, noTokens))
+				if body := string(a.body); !strings.Contains(body, "Notes") || strings.Contains(body, "evil.test") {
+					p.t.Errorf("%s: the page does not name the client, or has its links: %s", name, a)
+				}
+			}
+		}},
 		{id: "management", name: "only the token of the client opens it", play: func(p *play) {
 			mine, other := p.send(p.registration(map[string]any{"client_name": "mine"})), p.send(p.registration(map[string]any{"client_name": "other"}))
 			read := func(place, token, method string) *request {

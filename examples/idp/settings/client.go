@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,10 +19,9 @@ type clientEntry struct {
 	SecretFile string `json:"client_secret_file"`
 	SecretHash string `json:"client_secret_hash"` // argon2id or bcrypt
 
-	// Known from registrations elsewhere. They are checked and ask for nothing
-	// that is not so anyway.
-	ResponseTypes   []string `json:"response_types"`
-	ApplicationType string   `json:"application_type"`
+	// Known from registrations elsewhere. It is checked and asks for nothing that is
+	// not so anyway.
+	ResponseTypes []string `json:"response_types"`
 }
 
 func (s *Settings) takeClient(r *reader, at string, node *yaml.Node, beside func(string) string) {
@@ -66,9 +64,6 @@ func readClient(r *reader, at string, node *yaml.Node, beside func(string) strin
 		if t != "code" {
 			add("response_types", quoted(t), `write "code", the only one there is here, or leave the key out`)
 		}
-	}
-	if a := e.ApplicationType; !slices.Contains([]string{"", "web", "native"}, a) {
-		add("application_type", quoted(a), "write web or native, or leave the key out")
 	}
 	return client, len(r.found.List) == before
 }
