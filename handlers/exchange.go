@@ -10,7 +10,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/doorward/doorward/internal/arrival"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/internal/outbound"
 	"github.com/doorward/doorward/internal/redact"
@@ -18,6 +20,9 @@ import (
 
 // maxBody is how much of a request's body is ever read.
 const maxBody = 64 << 10
+
+// bodyTime is how long a body may take where the host's server sets no time.
+const bodyTime = 30 * time.Second
 
 // rule is what every endpoint says of itself.
 type rule struct {
@@ -119,6 +124,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 		ctx = engine.Asking(ctx, x.from.String())
 	}
 	r = r.WithContext(ctx)
+	arrival.Within(w, r, bodyTime) // also of a body that nobody reads: net/http waits for its end
 	out := responseTo(w)
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/doorward/doorward/internal/arrival"
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/storage"
 )
@@ -65,6 +66,12 @@ func readBody(r *http.Request) ([]byte, *engine.Error) {
 	}
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return nil, tooLarge()
+	}
+	if arrival.Late(err) {
+		return nil, &engine.Error{
+			Code: "invalid_request", Reason: "body_late", Status: http.StatusRequestTimeout,
+			Description: "The body did not arrive in time.", Cause: err,
+		}
 	}
 	e := badRequest("body_unreadable", "The body could not be read to its end.")
 	e.Cause = err

@@ -64,7 +64,7 @@ func (p *prepared) known(tags string) bool {
 // All else is for serve.
 func servePrepared(w http.ResponseWriter, r *http.Request, rule *rule, p *prepared) bool {
 	header := w.Header()
-	if len(header) > 0 || rule.judge(r) != nil {
+	if len(header) > 0 || r.ContentLength != 0 || rule.judge(r) != nil { // a body has to be bounded
 		return false
 	}
 	baseHeaders(header, requestID(r.Context()), noReferrer)

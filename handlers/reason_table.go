@@ -39,6 +39,7 @@ var reasons = []reason{
 	{"content_type", "invalid_request", "The body is not a form.", "Send Content-Type: application/x-www-form-urlencoded."},
 	{"body_too_large", "invalid_request", "The body is larger than 64 KiB.", "Send less."},
 	{"body_unreadable", "invalid_request", "The body ended before its stated length.", "Send the request again."},
+	{"body_late", "invalid_request", "The body did not arrive within 30 seconds, or within the ReadTimeout of the server.", "Send it at once; when browsers meet this, look at what is slow between them and the server."},
 	{"uri_too_long", "invalid_request", "The query is longer than 64 KiB.", "Send the request as a POST, and less of it."},
 	{"transfer_encoding", "invalid_request", "The request has Transfer-Encoding, which proxies and servers may read differently.", "Send Content-Length."},
 	{"query_parameters", "invalid_request", "A POST has parameters in its URL, where logs keep them.", "Send them in the body."},
