@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -20,8 +22,12 @@ type doctorCommand struct {
 	CA          string `help:"PEM file of authorities to trust beside the system's." placeholder:"FILE"`
 }
 
-// certificateMargin is how long a certificate should still be good.
-const certificateMargin = 14 * 24 * time.Hour
+const (
+	// certificateMargin is how long a certificate should still be good.
+	certificateMargin = 14 * 24 * time.Hour
+	// certificateTime is how long the server may take to show it.
+	certificateTime = 10 * time.Second
+)
 
 // errUnwell means that the doctor found something.
 var errUnwell = errors.New("a client would not get along with this server")
@@ -39,7 +45,7 @@ func (c *doctorCommand) Run(x *call) error {
 		Issuer: c.Issuer, ClientID: c.Client, RedirectURI: c.RedirectURI, HTTP: &http.Client{Transport: transport},
 	})
 	if strings.HasPrefix(c.Issuer, "https://") && found[0].Problem == "" {
-		found = append(found, c.certificate(x, transport))
+		found = append(found, c.certificate(x, transport)...)
 	}
 	unwell := false
 	for _, f := range found {
@@ -84,22 +90,28 @@ func (c *doctorCommand) transport() (*http.Transport, error) {
 	return transport, nil
 }
 
-// certificate looks at when the certificate ends.
-func (c *doctorCommand) certificate(x *call, transport *http.Transport) server.Finding {
+// certificate looks at when the certificate ends. Of a host that can't be reached there is
+// none to look at; the walk has told that.
+func (c *doctorCommand) certificate(x *call, transport *http.Transport) []server.Finding {
 	f := server.Finding{Name: "certificate"}
-	request, err := http.NewRequestWithContext(x.ctx, http.MethodHead, c.Issuer, nil)
+	ctx, cancel := context.WithTimeout(x.ctx, certificateTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, c.Issuer, nil)
 	if err != nil {
 		f.Problem, f.Remedy = err.Error(), "the issuer"
-		return f
+		return []server.Finding{f}
 	}
 	response, err := transport.RoundTrip(request)
+	if dial := (*net.OpError)(nil); ctx.Err() != nil || errors.As(err, &dial) && dial.Op == "dial" {
+		return nil
+	}
 	if err != nil {
 		f.Problem, f.Remedy = err.Error(), "the certificate of the proxy or of the server"
-		return f
+		return []server.Finding{f}
 	}
 	_ = response.Body.Close() // of HEAD
 	if end := response.TLS.PeerCertificates[0].NotAfter; time.Until(end) < certificateMargin {
 		f.Problem, f.Remedy = fmt.Sprintf("it ends on %s", end.Format(time.DateOnly)), "renew it"
 	}
-	return f
+	return []server.Finding{f}
 }

@@ -21,6 +21,9 @@ func TestDoctor(t *testing.T) {
 	}
 	mustFail(t, exitUsage, "go together", "doctor", r.issuer, "--client", "web")
 	mustFail(t, exitFailed, "a client would not get along", "doctor", "http://localhost:1")
+	if _, out, _ := invoke("", "doctor", "https://localhost:1"); strings.Contains(out, "WRONG certificate") {
+		t.Errorf("nothing answers, and the certificate is blamed:\n%s", out)
+	}
 }
 
 // TestDoctorTrustsWhatItIsTold: a certificate of one's own is looked at too, and its end.

@@ -131,7 +131,7 @@ func TestTheWholeJob(t *testing.T) {
 		t.Fatalf("the issuer %q does not follow the port:\n%s", r.issuer, r.out)
 	}
 	b := newBrowser(t)
-	b.get(r.issuer+"/").sees("identity provider", "Demo application", "Discovery document")
+	b.get(r.issuer+"/").sees("identity provider", "Demo application", "Your account", "Discovery document")
 	b.signIn(r.issuer, r.printed("Username"), r.printed("Password"))
 	b.sees("Hello, Demo User", "The sign-in is complete", "demo@example.com", "how the person signed in", "Userinfo", "Refresh token")
 	b.post(r.issuer+"/demo/refresh").sees("The tokens were refreshed", "became", "ID token: a new one came and was verified", "demo@example.com")

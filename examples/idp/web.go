@@ -93,8 +93,9 @@ func (p *provider) front(site look.Site, withDemo bool) (http.Handler, error) {
 		return nil, err
 	}
 	issuer := p.server.Issuer()
-	page := struct{ Issuer, Demo, Discovery, Errors string }{
-		Issuer: issuer, Discovery: issuer + "/.well-known/openid-configuration", Errors: issuer + "/errors",
+	page := struct{ Issuer, Demo, Account, Discovery, Errors string }{
+		Issuer: issuer, Account: issuer + prefixOf(p.settings) + "/account/apps",
+		Discovery: issuer + "/.well-known/openid-configuration", Errors: issuer + "/errors",
 	}
 	if withDemo {
 		page.Demo = issuer + demoPath

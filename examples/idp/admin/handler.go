@@ -67,7 +67,11 @@ func Handler(api API, log *slog.Logger) http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			unhurried(w)
 			result, err := call(r)
-			log.InfoContext(r.Context(), "admin call", "call", pattern, "path", r.URL.Path, "err", err)
+			fields := []any{"call", pattern, "path", r.URL.Path}
+			if err != nil {
+				fields = append(fields, "err", err)
+			}
+			log.InfoContext(r.Context(), "admin call", fields...)
 			writeAnswer(w, r, log, result, err)
 		})
 	}

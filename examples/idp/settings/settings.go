@@ -199,7 +199,7 @@ func (s *Settings) finish(found *Problems) {
 	}
 	s.checkListen(found)
 	for _, name := range []struct{ scope, description string }{
-		{"profile", "See your name"}, {"email", "See your e-mail address"},
+		{"profile", "See your name"}, {"email", "See your email address"},
 	} {
 		if !hasScope(s.Scopes, name.scope) {
 			s.Scopes = append(s.Scopes, server.Scope{Name: name.scope, Description: name.description})

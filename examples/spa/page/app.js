@@ -36,9 +36,9 @@ async function start() {
   at("refresh").onclick = () => attempt(async () => { await client.refresh(); say("The token is a new one.") })
   at("sign-out").onclick = () => attempt(() => client.signOut())
   await attempt(async () => {
-    say("You are not signed in.")
     await client.finish()
     if (client.signedIn) await ask(client)
+    else say("You are not signed in.")
   })
 }
 
