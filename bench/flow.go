@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // people is how many different persons sign in where each flow has a login.
@@ -60,7 +61,7 @@ func (c *caller) flow(b *browser) (*tokens, error) {
 		return nil, err
 	}
 	separator := "?"
-	if bytes.ContainsRune([]byte(authorize), '?') {
+	if strings.Contains(authorize, "?") {
 		separator = "&"
 	}
 	back, err := b.authorize(authorize+separator+r.query.Encode(), c.site.redirectURI)
@@ -133,6 +134,18 @@ func (c *caller) signedInFlows() (func() error, error) {
 
 // signIn is one flow with a login, for what needs its tokens.
 func (c *caller) signIn() (*tokens, error) { return c.flow(c.newBrowser()) }
+
+// accessToken is one of a person. A server whose answers are made up takes any.
+func (c *caller) accessToken() (string, error) {
+	if c.site.constant {
+		return "none", nil
+	}
+	t, err := c.signIn()
+	if err != nil {
+		return "", err
+	}
+	return t.access, nil
+}
 
 // refreshes goes along a chain: each refresh uses the token of the one before.
 // RFC 6749 §6

@@ -111,13 +111,9 @@ func (c *caller) machineTokens() (func() error, error) {
 }
 
 func (c *caller) introspections() (func() error, error) {
-	access := ""
-	if !c.site.constant {
-		t, err := c.signIn()
-		if err != nil {
-			return nil, err
-		}
-		access = t.access
+	access, err := c.accessToken()
+	if err != nil {
+		return nil, err
 	}
 	return c.form(c.site.endpoints.Introspection, c.site.web, url.Values{"token": {access}}, http.StatusOK, func(a *answer) error {
 		if !truth(a.body, "active") {
@@ -176,13 +172,9 @@ func (c *caller) pushes() (func() error, error) {
 }
 
 func (c *caller) userInfos() (func() error, error) {
-	access := "none"
-	if !c.site.constant {
-		t, err := c.signIn()
-		if err != nil {
-			return nil, err
-		}
-		access = t.access
+	access, err := c.accessToken()
+	if err != nil {
+		return nil, err
 	}
 	return c.get(c.site.endpoints.UserInfo, "Authorization: Bearer "+access+"\r\n", "sub")
 }

@@ -139,11 +139,7 @@ func onDevice(redirectURI string) bool {
 
 // serveConsentPage is the built-in Consent.
 func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
-	if decided(w, r, in) {
-		return
-	}
-	if exchangeOf(r.Context()).script {
-		in.WriteJSON(w, r, http.StatusUnprocessableEntity) // it posted no decision
+	if answered(w, r, in) {
 		return
 	}
 	page := pages.Consent{Form: pages.Form{Action: in.Action}, Client: in.pageClient(r), Account: in.Subject.account()}
@@ -154,16 +150,20 @@ func serveConsentPage(w http.ResponseWriter, r *http.Request, in *Interaction) {
 	in.h.show(w, r, http.StatusOK, page)
 }
 
-// decided takes the answer of a consent page, if the request brings one.
-func decided(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
-	if r.Method != http.MethodPost {
-		return false
+// answered takes the answer of a consent page, if the request brings one, and tells a script
+// that brings none where things stand. false: the page is to be shown.
+func answered(w http.ResponseWriter, r *http.Request, in *Interaction) bool {
+	decision := ""
+	if r.Method == http.MethodPost {
+		decision = r.PostFormValue("decision")
 	}
-	switch r.PostFormValue("decision") {
-	case "allow":
+	switch {
+	case decision == "allow":
 		in.allowTicked(w, r)
-	case "deny":
+	case decision == "deny":
 		in.Deny(w, r)
+	case exchangeOf(r.Context()).script:
+		in.WriteJSON(w, r, http.StatusUnprocessableEntity)
 	default:
 		return false
 	}

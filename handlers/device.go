@@ -173,11 +173,7 @@ func (h *Handlers) consentFor(in *Interaction) Consent {
 }
 
 func serveDeviceConsent(w http.ResponseWriter, r *http.Request, in *Interaction) {
-	if decided(w, r, in) {
-		return
-	}
-	if exchangeOf(r.Context()).script {
-		in.WriteJSON(w, r, http.StatusUnprocessableEntity) // it posted no decision
+	if answered(w, r, in) {
 		return
 	}
 	page := pages.DeviceConsent{

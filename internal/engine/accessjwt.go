@@ -156,19 +156,6 @@ func hostClaims(c map[string]json.RawMessage) (map[string]any, error) {
 	return claims, nil
 }
 
-// revokedJWT is the record of an access token that was revoked before its end, which
-// an opaque one does not need. It is kept for as long as the token would be good.
-type revokedJWT struct {
-	ID    string    `json:"-"` // the jti
-	EndAt time.Time `json:"end_at"`
-}
-
-func revokedJWTs(s *storage.Store) *storage.Collection[revokedJWT] {
-	return storage.Collect(s, "revoked-jwt", 1, func(v *revokedJWT) storage.Meta {
-		return storage.Meta{ID: v.ID, Expiry: v.EndAt}
-	})
-}
-
 // revokeJWT ends one access token that has no record. RFC 7009 §2.1
 func (e *Engine) revokeJWT(ctx context.Context, c *storage.Client, token string) error {
 	t, err := e.readAccessJWT(ctx, token)
@@ -194,5 +181,5 @@ func (e *Engine) revokeJWT(ctx context.Context, c *storage.Client, token string)
 		}
 	}
 	e.emit(ctx, Event{Type: EventTokenRevoked, ClientID: c.ID, Subject: subject, Grant: t.Grant})
-	return e.revoked.Put(ctx, &revokedJWT{ID: t.Key, EndAt: t.ExpiresAt.Add(clockLeeway)})
+	return e.revoked.Put(ctx, &mark{ID: t.Key, EndAt: t.ExpiresAt.Add(clockLeeway)})
 }

@@ -38,18 +38,6 @@ func AssertedClient(assertion storage.Secret) string {
 	return sub
 }
 
-// usedAssertion is the record of an assertion that must not come again. RFC 7523 §3
-type usedAssertion struct {
-	ID    string    `json:"-"`
-	EndAt time.Time `json:"end_at"`
-}
-
-func usedAssertions(s *storage.Store) *storage.Collection[usedAssertion] {
-	return storage.Collect(s, "assertion", 1, func(v *usedAssertion) storage.Meta {
-		return storage.Meta{ID: v.ID, Expiry: v.EndAt}
-	})
-}
-
 // signedAssertion is the client that signs with a key of its own, or with its secret.
 // RFC 7523 §2.2, §3, OpenID Connect Core §9
 type signedAssertion struct {
@@ -193,7 +181,7 @@ func judgeTimes(claims map[string]json.RawMessage, now time.Time) (end time.Time
 // the second one. Of two at the same time one finds the record when it is run again.
 // RFC 7523 §3
 func (s signedAssertion) once(ctx context.Context, c *storage.Client, jti string, end time.Time) error {
-	used := &usedAssertion{ID: s.engine.assertionID(c.ID, jti), EndAt: end.Add(clockLeeway)}
+	used := &mark{ID: s.engine.assertionID(c.ID, jti), EndAt: end.Add(clockLeeway)}
 	switch _, err := s.engine.assertions.Get(ctx, used.ID); {
 	case err == nil:
 		return refuse(codeInvalidClient, "assertion_replayed", "The client assertion was used before: make a new one for each request.").

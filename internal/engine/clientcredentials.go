@@ -24,11 +24,7 @@ func (e *Engine) clientCredentials(_ context.Context, c *storage.Client, form ur
 				"The scope "+quote(s)+" is about a person, and nobody signs in with client_credentials.")
 		}
 	}
-	scopes, refusal := e.grantable(c, form.Get("scope"))
-	if refusal != nil {
-		return nil, refusal
-	}
-	audience, refusal := e.target(form, e.audiences(c))
+	scopes, audience, refusal := e.asked(c, form)
 	if refusal != nil {
 		return nil, refusal
 	}

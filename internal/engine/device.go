@@ -112,11 +112,7 @@ func (e *Engine) beginDevice(ctx context.Context, c *storage.Client, form url.Va
 	if !c.MayUse(storage.GrantDeviceCode) {
 		return nil, deviceNotAllowed(c)
 	}
-	scopes, refusal := e.grantable(c, form.Get("scope"))
-	if refusal != nil {
-		return nil, refusal
-	}
-	audience, refusal := e.target(form, e.audiences(c))
+	scopes, audience, refusal := e.asked(c, form)
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -120,7 +120,7 @@ type Engine struct {
 	log      *slog.Logger
 	grants   *storage.Collection[storage.Grant]
 	tokens   *storage.Collection[storage.AccessToken]
-	revoked  *storage.Collection[revokedJWT]
+	revoked  *storage.Collection[mark]
 	clients  *storage.Collection[storage.Client]
 	consents *storage.Collection[storage.Consent]
 	epochs   *storage.Epochs
@@ -137,13 +137,13 @@ type Engine struct {
 	polls   polls
 	hourly  hourly
 
-	assertions *storage.Collection[usedAssertion]
+	assertions *storage.Collection[mark]
 	keySets    *outbound.Cache[jws.Keys]
 	pushed     *storage.Collection[pushedRequest]
 
 	certificates *outbound.Cache[certificate.Set]
 
-	proofs *storage.Collection[usedProof]
+	proofs *storage.Collection[mark]
 	seen   dpop.Seen
 	nonces dpop.Nonces
 
@@ -159,7 +159,7 @@ func New(c Config) (*Engine, error) {
 	c.Lifetimes.JWTAccessToken = cmp.Or(c.Lifetimes.JWTAccessToken, 10*time.Minute)
 	e := &Engine{
 		config: c, store: c.Store, log: c.Logger,
-		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store), revoked: revokedJWTs(c.Store),
+		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store), revoked: marks(c.Store, "revoked-jwt"),
 		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
 	}
 	if c.Signatures == nil {
@@ -173,8 +173,8 @@ func New(c Config) (*Engine, error) {
 		e.outbox = outbox.New(c.Store, c.Logger)
 	}
 	e.deliveries()
-	e.assertions, e.keySets, e.pushed = usedAssertions(c.Store), clientKeys(c.Fetch, c.Store), pushedRequests(c.Store)
-	e.proofs = usedProofs(c.Store)
+	e.assertions, e.keySets, e.pushed = marks(c.Store, "assertion"), clientKeys(c.Fetch, c.Store), pushedRequests(c.Store)
+	e.proofs = marks(c.Store, "proof")
 	e.nonces.MAC = func(data []byte) []byte { return c.Store.MAC("dpop nonce", data) }
 	e.methods = map[string]authenticator{
 		storage.AuthMethodNone:       noSecret{},

@@ -227,7 +227,7 @@ func (e *Engine) useObject(ctx context.Context, a *Authorization) error {
 	if a.Object == "" {
 		return nil
 	}
-	return e.assertions.Put(ctx, &usedAssertion{ID: a.Object, EndAt: e.store.Now().Add(usedLife)})
+	return e.assertions.Put(ctx, &mark{ID: a.Object, EndAt: e.store.Now().Add(usedLife)})
 }
 
 // mustSign refuses a request that was not signed where it should have been.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
@@ -58,6 +59,16 @@ func (e *Engine) grantable(c *storage.Client, requested string) ([]string, *Erro
 		defaults = without(defaults, scopeOffline)
 	}
 	return defaults, nil
+}
+
+// asked returns the scopes and the audience that a request without an authorization asks
+// for.
+func (e *Engine) asked(c *storage.Client, form url.Values) (scopes, audience []string, refusal *Error) {
+	if scopes, refusal = e.grantable(c, form.Get("scope")); refusal != nil {
+		return nil, nil, refusal
+	}
+	audience, refusal = e.target(form, e.audiences(c))
+	return scopes, audience, refusal
 }
 
 func (e *Engine) checkScope(c *storage.Client, s string) *Error {

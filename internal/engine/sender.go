@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/doorward/doorward/internal/dpop"
 	"github.com/doorward/doorward/internal/redact"
@@ -71,18 +70,6 @@ func (p *possession) jkt() string {
 	return p.proof.Thumbprint
 }
 
-// usedProof is the record of a DPoP proof that must not come again. RFC 9449 §11.1
-type usedProof struct {
-	ID    string    `json:"-"`
-	EndAt time.Time `json:"end_at"`
-}
-
-func usedProofs(s *storage.Store) *storage.Collection[usedProof] {
-	return storage.Collect(s, "proof", 1, func(v *usedProof) storage.Meta {
-		return storage.Meta{ID: v.ID, Expiry: v.EndAt}
-	})
-}
-
 // proofRef names the record of a proof, so that it is read together with others.
 func (e *Engine) proofRef(p *dpop.Proof) storage.Ref {
 	if p == nil {
@@ -123,7 +110,7 @@ func (e *Engine) judgeProof(ctx context.Context, c *storage.Client, shown *posse
 		return refusal
 	}
 	shown.nonce = nonce
-	used := &usedProof{ID: e.proofID(p), EndAt: p.Ends().Add(clockLeeway)}
+	used := &mark{ID: e.proofID(p), EndAt: p.Ends().Add(clockLeeway)}
 	switch _, err := e.proofs.Get(ctx, used.ID); {
 	case err == nil:
 		return errReplayed(p)

@@ -99,10 +99,9 @@ func newGenerate(algorithm string) (oauth2.AccessGenerate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if algorithm == "RS256" {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		return generates.NewJWTAccessGenerate(peer.KeyID, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), jwt.SigningMethodRS256), err
-	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return generates.NewJWTAccessGenerate(peer.KeyID, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), jwt.SigningMethodES256), err
+	if err != nil {
+		return nil, err
+	}
+	return generates.NewJWTAccessGenerate(peer.KeyID, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), jwt.GetSigningMethod(algorithm)), nil
 }

@@ -36,7 +36,7 @@ func (a *App) showAccount(w http.ResponseWriter, r *http.Request, s *session) {
 		page.UserInfo, err = client.userinfo(ctx, s.account)
 	}
 	if err != nil {
-		page.UserInfoError = "Userinfo was refused: " + err.Error()
+		page.UserInfoError = "Userinfo was refused: " + err.Error() + ". When you have signed out at the provider or taken this application's access away, its tokens have ended: sign out here, and in again."
 	}
 	a.show(w, r, http.StatusOK, "signedin.html", page)
 }
