@@ -99,9 +99,19 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 }
 
 // lookup returns a client with its hashes, for the engine. It is one of the last five
-// seconds, or that which the unit of work has read.
+// seconds, or that which the unit of work has read, and not to be changed: others are
+// given the same.
 func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
-	return c.find(ctx, id, c.stored.Recent)
+	return c.find(ctx, id, c.stored.RecentView)
+}
+
+// ref names what is read for a client, so that it can be read with other records. It is
+// empty for a configured one, for which nothing is.
+func (c *Clients) ref(id string) storage.Ref {
+	if c.configured[id] != nil {
+		return storage.Ref{}
+	}
+	return c.stored.RecentRef(id)
 }
 
 func (c *Clients) find(ctx context.Context, id string, read func(context.Context, string) (*storage.Client, error)) (*storage.Client, error) {
@@ -109,7 +119,7 @@ func (c *Clients) find(ctx context.Context, id string, read func(context.Context
 		if !client.ExpiresAt.IsZero() && !c.store.Now().Before(client.ExpiresAt) {
 			return nil, storage.ErrNotFound
 		}
-		return client.Clone(), nil
+		return client, nil
 	}
 	client, err := read(ctx, id)
 	if err == nil && !client.FromDocument() || err != nil && !errors.Is(err, storage.ErrNotFound) {

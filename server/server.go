@@ -98,7 +98,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 	s.outbox = outbox.New(s.store, s.log)
 	s.engine, err = engine.New(engine.Config{
 		Issuer: c.Issuer, TokenURL: c.site.base() + pathToken, Store: s.store, Keys: s.keys,
-		Client: s.clients.lookup, Used: s.clients.used, Secrets: secrets,
+		Client: s.clients.lookup, ClientRef: s.clients.ref, Used: s.clients.used, Secrets: secrets,
 		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
 		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),

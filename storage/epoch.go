@@ -20,6 +20,20 @@ type epoch struct {
 type Epochs struct {
 	store   *Store
 	records *Collection[epoch]
+	names   generations[naming, string] // of holders, which are asked for again and again
+}
+
+// naming is what the name of a holder is made of.
+type naming struct{ of, first, second string }
+
+// holder returns who is named by the values. They are parts of n.
+func (e *Epochs) holder(n naming, values ...string) Holder {
+	name, ok := e.names.get(n)
+	if !ok {
+		name = e.store.Lookup(n.of, values...)
+		e.names.put(n, name)
+	}
+	return Holder{name}
 }
 
 // NewEpochs returns the epochs of a store.
@@ -34,12 +48,12 @@ type Holder struct{ id string }
 
 // OfSubject is everything of a person.
 func (e *Epochs) OfSubject(subject string) Holder {
-	return Holder{e.store.Lookup("epoch subject", subject)}
+	return e.holder(naming{of: "epoch subject", first: subject}, subject)
 }
 
 // OfApp is everything a person allowed one client.
 func (e *Epochs) OfApp(subject, clientID string) Holder {
-	return Holder{e.store.Lookup("epoch app", subject, clientID)}
+	return e.holder(naming{"epoch app", subject, clientID}, subject, clientID)
 }
 
 // OfSession is everything that hangs on one session; an empty sessionID has no
@@ -48,7 +62,7 @@ func (e *Epochs) OfSession(sessionID string) Holder {
 	if sessionID == "" {
 		return Holder{}
 	}
-	return Holder{e.store.Lookup("epoch session", sessionID)}
+	return e.holder(naming{of: "epoch session", first: sessionID}, sessionID)
 }
 
 // Ref returns the reference of the holder's record, for Store.Load.

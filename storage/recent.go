@@ -64,6 +64,7 @@ type recent struct {
 	expiry   time.Time
 	schema   int
 	plain    []byte
+	sight    *sight
 }
 
 // begin is called before a record is read that is to be kept.
@@ -133,7 +134,7 @@ func (u *unit) recent(ctx context.Context, k Key) (*entry, error) {
 	}
 	if found, ok := u.known(k); ok && found.revision != 0 {
 		e := u.at(k)
-		e.recent, e.revision, e.schema, e.plain = true, found.revision, found.schema, found.plain
+		e.recent, e.revision, e.schema, e.plain, e.sight = true, found.revision, found.schema, found.plain, found.sight
 		return e, nil
 	}
 	if err := u.loadRecent(ctx, []Key{k}, k); err != nil {
@@ -174,7 +175,7 @@ func (u *unit) loadRecent(ctx context.Context, keys []Key, keep ...Key) error {
 	}
 	for i, k := range keep {
 		if e := u.find(k); !before[i] {
-			u.store.recents.keep(k, recent{at: at, revision: e.revision, expiry: e.expiry, schema: e.schema, plain: e.plain}, writes[i])
+			u.store.recents.keep(k, recent{at: at, revision: e.revision, expiry: e.expiry, schema: e.schema, plain: e.plain, sight: e.sight}, writes[i])
 		}
 	}
 	return nil

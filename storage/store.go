@@ -86,6 +86,7 @@ type Store struct {
 	placeRead  Revision // of the Place that the Store was opened by
 	exhausted  atomic.Int64
 	recents    recents
+	sights     atomic.Pointer[map[string]*sights] // by kind
 }
 
 // Open makes a Store over a Backend, creating its data keys on first use. The

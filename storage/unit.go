@@ -33,6 +33,7 @@ type entry struct {
 	schema   int
 	expiry   time.Time
 	plain    []byte // as read, opened
+	sight    *sight // of a kind that is looked at, else nil
 
 	pending   *write // goes when the request succeeds
 	surviving *write // goes also when it is refused
@@ -259,9 +260,9 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	now := u.store.Now()
 	for i, k := range missing {
 		e := u.at(k)
-		e.recent, e.revision, e.schema, e.plain = false, 0, 0, nil
+		e.recent, e.revision, e.schema, e.plain, e.sight = false, 0, 0, nil, nil
 		if found[i].Revision != 0 && !found[i].Expired(now) {
-			if e.schema, e.plain, err = u.store.open(ctx, &found[i]); err != nil {
+			if e.schema, e.plain, e.sight, err = u.store.look(ctx, &found[i]); err != nil {
 				return err
 			}
 			e.revision, e.expiry = found[i].Revision, found[i].Expiry

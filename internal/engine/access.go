@@ -82,7 +82,8 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 	}, nil
 }
 
-// findAccess returns an access token that was issued here and has not ended.
+// findAccess returns an access token that was issued here and has not ended. It is not to
+// be changed.
 func (e *Engine) findAccess(ctx context.Context, token string) (*storage.AccessToken, error) {
 	if isJWT(token) {
 		return e.readAccessJWT(ctx, token)
@@ -91,18 +92,31 @@ func (e *Engine) findAccess(ctx context.Context, token string) (*storage.AccessT
 	if !ok {
 		return nil, errAccess("token_unknown").detail("it does not have the form of an access token of this server")
 	}
-	t, err := e.tokens.Get(ctx, key)
+	if seen := e.tokens.Seen(key); seen != nil { // so it is known what it hangs on
+		if err := e.store.Load(ctx, append(e.hangsOn(seen), e.tokens.Ref(key))...); err != nil {
+			return nil, err
+		}
+	}
+	t, err := e.tokens.View(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, errAccess("token_unknown").detail("it was never issued, has ended or was revoked")
 	}
 	return t, err
 }
 
+// hangsOn are the references of what an access token is valid with.
+func (e *Engine) hangsOn(t *storage.AccessToken) []storage.Ref {
+	refs := make([]storage.Ref, 0, 6) // and one more
+	refs = append(refs, e.epochRefs(t.Subject, t.ClientID, t.Session)...)
+	return append(refs, e.config.ClientRef(t.ClientID), e.grants.Ref(t.Grant))
+}
+
 // tokenStanding returns the grant of an access token, an empty one when it has none,
 // and says why the token is valid no more, or "". What it depends on is read in one
-// round trip, in one snapshot, but for the session of a JWT, which its grant tells.
+// round trip, in one snapshot, but for the session of a JWT, which its grant tells. The
+// grant is not to be changed.
 func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, signed bool) (g *storage.Grant, reason string, err error) {
-	refs := append(e.epochRefs(t.Subject, t.ClientID, t.Session), e.clients.Ref(t.ClientID), e.grants.Ref(t.Grant))
+	refs := e.hangsOn(t)
 	if signed {
 		refs = append(refs, e.revoked.Ref(t.Key))
 	}
@@ -127,7 +141,7 @@ func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, sign
 	case t.Grant == "":
 		return &storage.Grant{}, "", nil
 	}
-	g, err = e.grants.Get(ctx, t.Grant)
+	g, err = e.grants.View(ctx, t.Grant)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		return nil, "grant_ended", nil

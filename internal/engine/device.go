@@ -91,7 +91,7 @@ func (e *Engine) BeginDevice(ctx context.Context, r DeviceRequest) (*DeviceRespo
 	var response *DeviceResponse
 	err := e.guarded(ctx, "device", func() error {
 		return e.store.Do(ctx, func(ctx context.Context) error {
-			if err := e.store.Load(ctx, e.clients.RecentRef(r.Credentials.ClientID), e.assertionRef(r.Credentials)); err != nil {
+			if err := e.store.Load(ctx, e.config.ClientRef(r.Credentials.ClientID), e.assertionRef(r.Credentials)); err != nil {
 				return err
 			}
 			c, err := e.authenticate(ctx, r.Credentials)

@@ -34,8 +34,11 @@ type Config struct {
 	Store    *storage.Store
 	Keys     *keyring.Ring
 
-	// Client returns the client with this ID, or storage.ErrNotFound.
+	// Client returns the client with this ID, or storage.ErrNotFound. Nobody changes it.
 	Client func(ctx context.Context, id string) (*storage.Client, error)
+	// ClientRef names the record that Client reads, so that it is read together with
+	// others. Optional: nil names those of the store.
+	ClientRef func(id string) storage.Ref
 	// Used is called in the unit of work in which a client gets a code or a token, so
 	// that what is kept of it only while it is used lives on. Optional.
 	Used func(ctx context.Context, c *storage.Client) error
@@ -121,7 +124,6 @@ type Engine struct {
 	grants   *storage.Collection[storage.Grant]
 	tokens   *storage.Collection[storage.AccessToken]
 	revoked  *storage.Collection[mark]
-	clients  *storage.Collection[storage.Client]
 	consents *storage.Collection[storage.Consent]
 	epochs   *storage.Epochs
 
@@ -157,10 +159,13 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	c.Lifetimes.JWTAccessToken = cmp.Or(c.Lifetimes.JWTAccessToken, 10*time.Minute)
+	if c.ClientRef == nil {
+		c.ClientRef = storage.Clients(c.Store).RecentRef
+	}
 	e := &Engine{
 		config: c, store: c.Store, log: c.Logger,
 		grants: storage.Grants(c.Store), tokens: storage.AccessTokens(c.Store), revoked: marks(c.Store, "revoked-jwt"),
-		clients: storage.Clients(c.Store), consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
+		consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
 	}
 	if c.Signatures == nil {
 		e.config.Signatures = jws.Verifiable()

@@ -123,7 +123,7 @@ func (e *Engine) loadForToken(ctx context.Context, by Credentials, form url.Valu
 	if len(clientID) > 2048 {
 		clientID = ""
 	}
-	return e.store.Load(ctx, e.clients.RecentRef(clientID), e.grants.Ref(grant), e.devices.Ref(device), e.assertionRef(by), e.proofRef(shown(ctx).proof))
+	return e.store.Load(ctx, e.config.ClientRef(clientID), e.grants.Ref(grant), e.devices.Ref(device), e.assertionRef(by), e.proofRef(shown(ctx).proof))
 }
 
 // decide judges a token request of one grant type and says what is to be issued.
