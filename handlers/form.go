@@ -1,10 +1,10 @@
 package handlers
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
 	"net/http"
@@ -23,6 +23,8 @@ const maxClientID = 255
 
 // repeatable are the parameters that may come more than once. RFC 8707 §2
 var repeatable = []string{"resource"}
+
+const formMedia = "application/x-www-form-urlencoded"
 
 // submitted reads the form of a POST to an endpoint for programs: one media type,
 // nothing in the query, nothing twice, nothing that is not text. What fosite and
@@ -46,10 +48,13 @@ func submitted(r *http.Request) (url.Values, *engine.Error) {
 // multipart body never reaches a disk.
 func formType(r *http.Request) *engine.Error {
 	types := r.Header.Values("Content-Type")
+	if len(types) == 1 && types[0] == formMedia { // as nearly all write it
+		return nil
+	}
 	if len(types) == 1 {
 		media, params, err := mime.ParseMediaType(types[0])
 		charset := params["charset"]
-		if err == nil && media == "application/x-www-form-urlencoded" && (charset == "" || strings.EqualFold(charset, "utf-8")) {
+		if err == nil && media == formMedia && (charset == "" || strings.EqualFold(charset, "utf-8")) {
 			return nil
 		}
 	}
@@ -60,9 +65,10 @@ func formType(r *http.Request) *engine.Error {
 }
 
 func readBody(r *http.Request) ([]byte, *engine.Error) {
-	body, err := io.ReadAll(r.Body)
+	body := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead)) // so that it need not grow: no more than maxBody
+	_, err := body.ReadFrom(r.Body)
 	if err == nil {
-		return body, nil
+		return body.Bytes(), nil
 	}
 	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
 		return nil, tooLarge()
@@ -98,15 +104,29 @@ func parseForm(encoded string) (url.Values, *engine.Error) {
 
 // unreadable names a parameter that is not text.
 func unreadable(form url.Values) (string, bool) {
-	for _, name := range sortedKeys(form) {
-		for _, value := range append([]string{name}, form[name]...) {
-			control := func(r rune) bool { return r < 0x20 || r == 0x7f }
-			if !utf8.ValidString(value) || strings.ContainsFunc(value, control) {
-				return name, true
-			}
+	return first(form, func(name string, values []string) bool {
+		return !legible(name) || slices.ContainsFunc(values, func(v string) bool { return !legible(v) })
+	})
+}
+
+// legible says whether s is text without control characters.
+func legible(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return false
 		}
 	}
-	return "", false
+	return utf8.ValidString(s)
+}
+
+// first names the first parameter, by name, of which is holds.
+func first(form url.Values, is func(name string, values []string) bool) (name string, ok bool) {
+	for n, values := range form {
+		if (!ok || n < name) && is(n, values) {
+			name, ok = n, true
+		}
+	}
+	return name, ok
 }
 
 func controlCharacters(name string) *engine.Error {
@@ -115,12 +135,9 @@ func controlCharacters(name string) *engine.Error {
 
 // repeated names a parameter that came twice. RFC 6749 §3.1, §3.2
 func repeated(form url.Values) (string, bool) {
-	for _, name := range sortedKeys(form) {
-		if len(form[name]) > 1 && !slices.Contains(repeatable, name) {
-			return name, true
-		}
-	}
-	return "", false
+	return first(form, func(name string, values []string) bool {
+		return len(values) > 1 && !slices.Contains(repeatable, name)
+	})
 }
 
 func repeatedParameter(name string) *engine.Error {
@@ -248,22 +265,25 @@ func basic(header string) (engine.Credentials, *engine.Error) {
 	if !strings.EqualFold(scheme, "Basic") {
 		return engine.Credentials{}, unauthenticated("authorization_scheme", fmt.Sprintf("Clients authenticate with the scheme Basic here, not %s.", safeWord(scheme)))
 	}
-	malformed := unauthenticated("basic_malformed", "The Authorization header does not decode: base64 of client_id:client_secret is wanted, both form-encoded.")
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(encoded))
 	if err != nil {
-		return engine.Credentials{}, malformed
+		return engine.Credentials{}, basicMalformed()
 	}
 	left, right, found := strings.Cut(string(raw), ":")
 	if !found {
-		return engine.Credentials{}, malformed
+		return engine.Credentials{}, basicMalformed()
 	}
 	id, err1 := url.QueryUnescape(left)
 	secret, err2 := url.QueryUnescape(right)
 	if err1 != nil || err2 != nil || id == "" {
-		return engine.Credentials{}, malformed
+		return engine.Credentials{}, basicMalformed()
 	}
-	if _, bad := unreadable(url.Values{id: {secret}}); bad {
-		return engine.Credentials{}, malformed
+	if !legible(id) || !legible(secret) {
+		return engine.Credentials{}, basicMalformed()
 	}
 	return engine.Credentials{ClientID: id, Secret: storage.Secret(secret), Method: "client_secret_basic"}, nil
+}
+
+func basicMalformed() *engine.Error {
+	return unauthenticated("basic_malformed", "The Authorization header does not decode: base64 of client_id:client_secret is wanted, both form-encoded.")
 }

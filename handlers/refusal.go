@@ -207,12 +207,25 @@ func (h *Handlers) showIn(w http.ResponseWriter, r *http.Request, status int, l 
 }
 
 // answerJSON answers with a JSON object that must not be stored.
-func answerJSON(w http.ResponseWriter, body any) *engine.Error {
-	answerUnstored(w.Header(), mediaJSON)
-	if err := json.NewEncoder(w).Encode(body); err != nil { // then nothing was written: a response held back never fails
+func answerJSON(w http.ResponseWriter, body map[string]any) *engine.Error {
+	encoded, err := appendObject(make([]byte, 0, 512), body)
+	if err != nil {
 		return failed("encode", err)
 	}
+	answerUnstored(w.Header(), mediaJSON)
+	give(w, append(encoded, '\n'))
 	return nil
+}
+
+// give answers with bytes that the caller lets go of.
+func give(w http.ResponseWriter, body []byte) {
+	out, held := w.(*response)
+	if !held || out.written() {
+		_, _ = w.Write(body) // the peer is gone: there is nobody to tell
+		return
+	}
+	out.WriteHeader(http.StatusOK)
+	out.body = body
 }
 
 // answerJWT answers with a signed token.

@@ -65,7 +65,7 @@ func presentedToken(r *http.Request) (scheme, token string, e *engine.Error) {
 		e.Challenge = scheme
 		return "", "", e
 	}
-	if r.URL.Query().Has("access_token") {
+	if r.URL.RawQuery != "" && r.URL.Query().Has("access_token") {
 		return refuse(badRequest("token_in_query", "An access token in the URL is not accepted; send it in the Authorization header."))
 	}
 	header := r.Header.Values("Authorization")

@@ -57,14 +57,19 @@ func (s *Store) Load(ctx context.Context, refs ...Ref) error {
 	if u == nil {
 		return nil
 	}
-	keys := make([]Key, 0, len(refs))
-	var recent []Key
+	var keys, recent []Key
 	needed := false
 	for _, r := range refs {
 		if r.id == "" {
 			continue
 		}
 		k := s.key(r.kind, r.id)
+		if e := u.find(k); e != nil && e.read {
+			continue
+		}
+		if keys == nil {
+			keys = make([]Key, 0, len(refs))
+		}
 		keys = append(keys, k)
 		if r.recent {
 			recent = append(recent, k)

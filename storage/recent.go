@@ -163,20 +163,23 @@ func (u *unit) known(k Key) (recent, bool) {
 
 // loadRecent is load, after which those of keep that it read are kept.
 func (u *unit) loadRecent(ctx context.Context, keys []Key, keep ...Key) error {
-	writes := make([]uint64, len(keep))
-	before := make([]bool, len(keep))
-	for i, k := range keep {
-		e := u.find(k)
-		before[i], writes[i] = e != nil && e.read, u.store.recents.begin(k.Kind)
+	type beginning struct {
+		key    Key
+		writes uint64
+	}
+	begun := make([]beginning, 0, len(keep))
+	for _, k := range keep {
+		if e := u.find(k); e == nil || !e.read {
+			begun = append(begun, beginning{k, u.store.recents.begin(k.Kind)})
+		}
 	}
 	at := u.store.Now()
 	if err := u.load(ctx, keys...); err != nil {
 		return err
 	}
-	for i, k := range keep {
-		if e := u.find(k); !before[i] {
-			u.store.recents.keep(k, recent{at: at, revision: e.revision, expiry: e.expiry, schema: e.schema, plain: e.plain, sight: e.sight}, writes[i])
-		}
+	for _, b := range begun {
+		e := u.find(b.key)
+		u.store.recents.keep(b.key, recent{at: at, revision: e.revision, expiry: e.expiry, schema: e.schema, plain: e.plain, sight: e.sight}, b.writes)
 	}
 	return nil
 }

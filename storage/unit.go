@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type unit struct {
 	anew    bool        // Recent is Get from now on
 	memo    map[any]any // made when it is first needed, kept over reruns
 	entries []*entry    // few, so that to look through them is faster than a map
+	spare   []entry     // made together, for entries to come
 	order   []*entry    // in the order of first writes, so that batches are reproducible
 	after   []hook
 	done    bool // what is written from now on would be lost, so nothing joins it
@@ -257,6 +259,7 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	if err != nil {
 		return unavailable(err)
 	}
+	u.makeRoom(len(missing))
 	now := u.store.Now()
 	for i, k := range missing {
 		e := u.at(k)
@@ -286,10 +289,20 @@ func (u *unit) find(k Key) *entry {
 func (u *unit) at(k Key) *entry {
 	e := u.find(k)
 	if e == nil {
-		e = &entry{key: k}
+		u.makeRoom(1)
+		e, u.spare = &u.spare[0], u.spare[1:]
+		e.key = k
 		u.entries = append(u.entries, e)
 	}
 	return e
+}
+
+// makeRoom makes sure that n entries can be added.
+func (u *unit) makeRoom(n int) {
+	if len(u.spare) < n {
+		u.spare = make([]entry, n)
+		u.entries = slices.Grow(u.entries, n)
+	}
 }
 
 // write records what is to be done to a record; the condition follows from what

@@ -35,6 +35,11 @@ type Access struct {
 // API decides whether that is enough. RFC 9470 §6
 func (a *Access) SignIn() map[string]any {
 	claims := map[string]any{}
+	a.addSignIn(claims)
+	return claims
+}
+
+func (a *Access) addSignIn(claims map[string]any) {
 	if !a.AuthTime.IsZero() {
 		claims["auth_time"] = a.AuthTime.Unix()
 	}
@@ -44,7 +49,6 @@ func (a *Access) SignIn() map[string]any {
 	if len(a.AMR) > 0 {
 		claims["amr"] = a.AMR
 	}
-	return claims
 }
 
 // Access checks an access token. The error is invalid_token or unavailable. RFC 6750
@@ -63,11 +67,11 @@ func (e *Engine) Access(ctx context.Context, token string) (*Access, *Error) {
 }
 
 func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
-	t, err := e.findAccess(ctx, token)
+	t, loaded, err := e.findAccess(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	g, reason, err := e.tokenStanding(ctx, t, isJWT(token))
+	g, reason, err := e.tokenStanding(ctx, t, isJWT(token), loaded)
 	if err != nil || reason != "" {
 		return nil, orError(err, errAccess(reason).detail("a token of grant %q, client %s", t.Grant, quote(t.ClientID)))
 	}
@@ -83,45 +87,48 @@ func (e *Engine) access(ctx context.Context, token string) (*Access, error) {
 }
 
 // findAccess returns an access token that was issued here and has not ended. It is not to
-// be changed.
-func (e *Engine) findAccess(ctx context.Context, token string) (*storage.AccessToken, error) {
+// be changed. loaded says that what it hangs on was read with it.
+func (e *Engine) findAccess(ctx context.Context, token string) (t *storage.AccessToken, loaded bool, err error) {
 	if isJWT(token) {
-		return e.readAccessJWT(ctx, token)
+		t, err = e.readAccessJWT(ctx, token)
+		return t, false, err
 	}
 	key, ok := opaque.TokenKey(accessPrefix, token)
 	if !ok {
-		return nil, errAccess("token_unknown").detail("it does not have the form of an access token of this server")
+		return nil, false, errAccess("token_unknown").detail("it does not have the form of an access token of this server")
 	}
-	if seen := e.tokens.Seen(key); seen != nil { // so it is known what it hangs on
+	seen := e.tokens.Seen(key)
+	if seen != nil {
 		if err := e.store.Load(ctx, append(e.hangsOn(seen), e.tokens.Ref(key))...); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
-	t, err := e.tokens.View(ctx, key)
+	t, err = e.tokens.View(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, errAccess("token_unknown").detail("it was never issued, has ended or was revoked")
+		return nil, false, errAccess("token_unknown").detail("it was never issued, has ended or was revoked")
 	}
-	return t, err
+	return t, t != nil && t == seen, err
 }
 
 // hangsOn are the references of what an access token is valid with.
 func (e *Engine) hangsOn(t *storage.AccessToken) []storage.Ref {
-	refs := make([]storage.Ref, 0, 6) // and one more
-	refs = append(refs, e.epochRefs(t.Subject, t.ClientID, t.Session)...)
-	return append(refs, e.config.ClientRef(t.ClientID), e.grants.Ref(t.Grant))
+	refs := append(make([]storage.Ref, 0, 6), e.config.ClientRef(t.ClientID), e.grants.Ref(t.Grant)) // and one more
+	return e.appendEpochs(refs, t.Subject, t.ClientID, t.Session)
 }
 
 // tokenStanding returns the grant of an access token, an empty one when it has none,
 // and says why the token is valid no more, or "". What it depends on is read in one
 // round trip, in one snapshot, but for the session of a JWT, which its grant tells. The
 // grant is not to be changed.
-func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, signed bool) (g *storage.Grant, reason string, err error) {
-	refs := e.hangsOn(t)
-	if signed {
-		refs = append(refs, e.revoked.Ref(t.Key))
-	}
-	if err := e.store.Load(ctx, refs...); err != nil {
-		return nil, "", err
+func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, signed, loaded bool) (g *storage.Grant, reason string, err error) {
+	if !loaded {
+		refs := e.hangsOn(t)
+		if signed {
+			refs = append(refs, e.revoked.Ref(t.Key))
+		}
+		if err := e.store.Load(ctx, refs...); err != nil {
+			return nil, "", err
+		}
 	}
 	if signed { // an opaque one that was revoked is not there any more
 		if _, err := e.revoked.Get(ctx, t.Key); !errors.Is(err, storage.ErrNotFound) {
@@ -152,12 +159,12 @@ func (e *Engine) tokenStanding(ctx context.Context, t *storage.AccessToken, sign
 	return g, reason, err
 }
 
-func (e *Engine) epochRefs(subject, clientID, sessionID string) []storage.Ref {
-	return []storage.Ref{
+func (e *Engine) appendEpochs(refs []storage.Ref, subject, clientID, sessionID string) []storage.Ref {
+	return append(refs,
 		e.epochs.Ref(e.epochs.OfSubject(subject)),
 		e.epochs.Ref(e.epochs.OfApp(subject, clientID)),
 		e.epochs.Ref(e.epochs.OfSession(sessionID)),
-	}
+	)
 }
 
 // standing says why a grant is valid no more, or "".

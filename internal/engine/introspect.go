@@ -92,15 +92,13 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 	if err != nil || !meantFor(c, a.ClientID, a.Audience) {
 		return nil, err
 	}
-	answer := maps.Clone(a.Claims)
-	if answer == nil {
-		answer = map[string]any{}
-	}
-	maps.Copy(answer, map[string]any{
-		"active": true, "scope": strings.Join(a.Scopes, " "), "client_id": a.ClientID, "sub": a.Told, "aud": a.Audience,
-		"iss": e.config.Issuer, "iat": a.IssuedAt.Unix(), "exp": a.ExpiresAt.Unix(), "token_type": tokenTypeOf(a.Confirmation),
-	})
-	maps.Copy(answer, a.SignIn())
+	answer := make(map[string]any, len(a.Claims)+13)
+	maps.Copy(answer, a.Claims) // first, so that the protocol's own come over them
+	answer["active"], answer["scope"], answer["client_id"] = true, strings.Join(a.Scopes, " "), a.ClientID
+	answer["sub"], answer["aud"], answer["iss"] = a.Told, a.Audience, e.config.Issuer
+	answer["iat"], answer["exp"] = a.IssuedAt.Unix(), a.ExpiresAt.Unix()
+	answer["token_type"] = tokenTypeOf(a.Confirmation)
+	a.addSignIn(answer)
 	if a.Confirmation != (storage.Confirmation{}) {
 		answer["cnf"] = a.Confirmation // RFC 9449 §6.2, RFC 8705 §3.2
 	}

@@ -22,6 +22,9 @@ const (
 // ordered is base32 whose text sorts as its bytes do.
 var ordered = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
+// strict is the base64 of tokens, in which a text is the only one for its bytes.
+var strict = base64.RawURLEncoding.Strict()
+
 // NewID returns a unique identifier of 26 characters that sorts by time. It is
 // not a secret.
 func NewID(now time.Time) string {
@@ -60,12 +63,13 @@ func TokenKey(prefix, token string) (key string, ok bool) {
 	if !found || len(body) != base64.RawURLEncoding.EncodedLen(timeSize+randomSize) {
 		return "", false
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil || len(raw) != timeSize+randomSize { // the decoder passes over line breaks
+	var raw [timeSize + randomSize]byte
+	if n, err := strict.Decode(raw[:], []byte(body)); err != nil || n != len(raw) { // the decoder passes over line breaks
 		return "", false
 	}
 	sum := sha256.Sum256([]byte(token))
-	return string(raw[:timeSize]) + string(sum[:]), true
+	copy(raw[timeSize:], sum[:])
+	return string(raw[:]), true
 }
 
 // Random returns n random bytes.
