@@ -156,11 +156,8 @@ func (h *house) serve(x *call, readyFile string) error {
 	if h.tls != nil {
 		routes = strict(routes, p.server.Issuer())
 	}
-	web := &http.Server{
-		Handler:           accessLog(routes, p.server.ClientAddr, p.log),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeader, TLSConfig: h.tls, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
-	}
+	web := bounded(accessLog(routes, p.server.ClientAddr, p.log))
+	web.TLSConfig, web.ErrorLog = h.tls, slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)
 	ctx, stop := context.WithCancel(context.WithoutCancel(x.ctx))
 	defer stop()
 	var tasks sync.WaitGroup
@@ -210,6 +207,14 @@ func (h *house) serve(x *call, readyFile string) error {
 		p.log.Info("stopped: everything is stored and closed")
 	}
 	return err
+}
+
+// bounded is a server that nobody holds by being slow or by sending much.
+func bounded(routes http.Handler) *http.Server {
+	return &http.Server{
+		Handler: routes, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	}
 }
 
 // answers says that a server listens on a socket. The lock of a database file says so
@@ -264,10 +269,7 @@ func (h *house) serveAdmin(tasks *sync.WaitGroup) (closeAdmin func()) {
 		p.log.Warn("there is no admin socket: client and user commands work only while the server is stopped; name another place by --admin-socket", "err", err)
 		return func() {}
 	}
-	control := &http.Server{
-		Handler: admin.Handler(p.local(), p.log), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
-		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-	}
+	control := bounded(admin.Handler(p.local(), p.log))
 	tasks.Go(func() {
 		if err := control.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			p.log.Warn("the admin socket failed", "err", err)
