@@ -145,7 +145,9 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 		if e.Status == http.StatusMethodNotAllowed {
 			out.header.Set("Allow", strings.Join(rule.methods, ", "))
 		}
-		if len(r.TransferEncoding) > 0 { // what follows on the connection may be somebody else's
+		// What follows on the connection may be somebody else's, and the answer must not wait
+		// until a body has come that nobody reads.
+		if r.ContentLength != 0 {
 			out.header.Set("Connection", "close")
 		}
 		h.refuse(out, r, e)
