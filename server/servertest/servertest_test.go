@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/doorward/doorward/handlers"
 	"github.com/doorward/doorward/handlers/bearer"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/server/servertest"
@@ -38,6 +40,47 @@ func TestToken(t *testing.T) {
 	p.Advance(61 * time.Minute)
 	if _, err := p.Server.Verify(t.Context(), token); !errors.Is(err, bearer.ErrInvalid) {
 		t.Errorf("after an hour: %v, want ErrInvalid", err)
+	}
+}
+
+// A token belongs to who verified it: what an API does to it, as to narrow it, does not
+// reach the next request that comes with it.
+func TestATokenBelongsToItsCaller(t *testing.T) {
+	p := servertest.New(t, func(c *server.Config) {
+		c.Claims = func(_ context.Context, r *handlers.ClaimsRequest) error {
+			r.AccessToken["teams"] = []string{"red", "blue"}
+			r.AccessToken["limits"] = map[string]any{"notes": []int{1, 2}}
+			return nil
+		}
+	})
+	token := p.Token("alice", "openid", "notes:read", "notes:write")
+	verified := func() *bearer.Token {
+		t.Helper()
+		a, err := p.Server.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	var told [2]string
+	for i := range told {
+		a := verified()
+		text, err := json.Marshal(a)
+		if err != nil || len(a.Scopes) != 3 {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		told[i] = string(text)
+		a.Scopes = slices.DeleteFunc(a.Scopes, func(s string) bool { return s != "notes:read" })
+		a.Audience[0] = "https://other.example"
+		slices.Reverse(a.Claims["teams"].([]any))
+		clear(a.Claims["limits"].(map[string]any)["notes"].([]any))
+		if amr, ok := a.Claims["amr"].([]string); ok {
+			clear(amr)
+		}
+		clear(a.Claims)
+	}
+	if told[0] != told[1] {
+		t.Errorf("at first the token says\n%s\nthen\n%s", told[0], told[1])
 	}
 }
 
