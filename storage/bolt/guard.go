@@ -58,6 +58,9 @@ func (b *Backend) read(f func(*bbolt.Tx) error) error {
 
 // damaged says whether err means that the file is not what was written.
 func damaged(err error) bool {
+	if err == nil { // nearly always
+		return false
+	}
 	var fault *faultError
 	return errors.As(err, &fault) || errors.Is(err, errRecord) || errors.Is(err, errShrunk)
 }
