@@ -46,6 +46,37 @@ func TestASessionThatEndedIsNotRevived(t *testing.T) {
 	}
 }
 
+// Many requests may find at once that the use of a session is to be noted. One does it.
+func TestTheUseOfASessionIsNotedOnce(t *testing.T) {
+	w := newWorld(t, options{})
+	ctx := t.Context()
+	var session *storage.Session
+	err := w.store.Do(ctx, func(ctx context.Context) (err error) {
+		_, session, _, err = w.h.signIn(ctx, httptest.NewRequest(http.MethodGet, "/", nil), Subject{ID: "u1", AuthTime: w.now}, present{}, false)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * seenEvery)
+	p, err := w.h.session(ctx, session.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen time.Time
+	for range 2 { // both have read the session before either wrote
+		if err := w.store.Do(ctx, func(ctx context.Context) error { return w.h.still(ctx, p) }); err != nil {
+			t.Fatal(err)
+		}
+		again, err := w.h.session(ctx, session.Key)
+		if err != nil || again.session.SeenAt.Equal(session.SeenAt) || !seen.IsZero() && !again.session.SeenAt.Equal(seen) {
+			t.Fatalf("seen at %v, then at %v; %v", seen, again.session.SeenAt, err)
+		}
+		seen = again.session.SeenAt
+		w.advance(time.Second)
+	}
+}
+
 // A consent that is written by a request which is overtaken by a disconnect
 // counts for nothing.
 func TestConsentOfAnOlderEpoch(t *testing.T) {

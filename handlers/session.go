@@ -202,6 +202,9 @@ func (h *Handlers) still(ctx context.Context, p present) error {
 	if again.nobody() {
 		return errSignedOut
 	}
+	if now.Before(again.session.SeenAt.Add(seenEvery)) {
+		return nil // another request has written it down meanwhile
+	}
 	h.extend(again.session, now)
 	return h.sessions.Put(ctx, again.session)
 }
