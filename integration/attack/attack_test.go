@@ -46,7 +46,7 @@ func areas() []area {
 		{"identity", identityAttacks()}, {"introspection and revocation", introspectAttacks()},
 		{"pushed requests", pushedAttacks()}, {"request objects", objectAttacks()}, {"client assertions", assertionAttacks()}, {"DPoP", proofAttacks()},
 		{"certificates", certificateAttacks()}, {"device flow", deviceAttacks()}, {"logout", logoutAttacks()}, {"account", accountAttacks()},
-		{"registration", registrationAttacks()}, {"two issuers", neighbourAttacks()}, {"further", furtherAttacks()}, {"raw HTTP", rawAttacks()},
+		{"registration", registrationAttacks()}, {"what is fetched", fetchedAttacks()}, {"what has ended", endedAttacks()}, {"two issuers", neighbourAttacks()}, {"further", furtherAttacks()}, {"raw HTTP", rawAttacks()},
 	}
 }
 

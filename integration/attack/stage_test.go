@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -41,6 +42,7 @@ type shared struct {
 // run is what all issuers of one process have in common.
 type run struct {
 	listener *httptest.Server
+	outside  *outside
 	robot    ed25519.PrivateKey // of the client that signs
 	offset   atomic.Int64
 	log      journal
@@ -57,6 +59,7 @@ type run struct {
 // people may sign in; the values are their passwords.
 var people = map[string]string{
 	"alice": "wonderland-7781-looking-glass", "bob": "yes-we-can-4420-hard-hat", "victim": "nobody-knows-this-9121-at-all",
+	"carol": "silent-night-3310-chimes", "dora": "explores-6604-the-map",
 }
 
 const (
@@ -104,7 +107,7 @@ func newStage(t testing.TB, secure bool, configure ...func(*server.Config)) *sta
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{verdicts: map[string]string{}, secrets: map[string]bool{}, robot: robot, store: memory.New()}
+	r := &run{verdicts: map[string]string{}, secrets: map[string]bool{}, robot: robot, store: memory.New(), outside: newOutside(t)}
 	t.Cleanup(func() { _ = r.store.Close() })
 	for _, password := range people {
 		r.secrets[password] = true
@@ -146,6 +149,8 @@ func (r *run) issue(t testing.TB, path string, at *atomic.Pointer[http.Handler],
 		Limits: server.Limits{Begun: -1, Grants: -1}, Registration: server.Registration{Endpoint: server.RegistrationOpen, Documents: true, PerAddress: 1 << 20, InAll: 1 << 20},
 		MutualTLS: server.MutualTLS{Accept: true, Header: "Client-Cert"}, Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	}
+	config.Roots, config.Insecure.FetchHosts = x509.NewCertPool(), []string{r.outside.host()}
+	config.Roots.AddCert(r.outside.Certificate())
 	for i := range config.Clients {
 		if secret := config.Clients[i].Secret; secret != "" {
 			r.keep(string(secret))
