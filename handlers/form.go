@@ -26,6 +26,9 @@ var repeatable = []string{"resource"}
 
 const formMedia = "application/x-www-form-urlencoded"
 
+// mostSent is what the bodies of nearly all requests stay below.
+const mostSent = 4 << 10
+
 // submitted reads the form of a POST to an endpoint for programs: one media type,
 // nothing in the query, nothing twice, nothing that is not text. What fosite and
 // net/http would accept beside that is how requests are confused.
@@ -65,7 +68,9 @@ func formType(r *http.Request) *engine.Error {
 }
 
 func readBody(r *http.Request) ([]byte, *engine.Error) {
-	body := bytes.NewBuffer(make([]byte, 0, max(0, r.ContentLength)+bytes.MinRead)) // so that it need not grow: no more than maxBody
+	// Room for what most send. For more it grows with what comes: who promises a large body
+	// on many connections, and sends none, must not take memory for it.
+	body := bytes.NewBuffer(make([]byte, 0, min(max(0, r.ContentLength), mostSent)+bytes.MinRead))
 	_, err := body.ReadFrom(r.Body)
 	if err == nil {
 		return body.Bytes(), nil

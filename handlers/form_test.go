@@ -209,3 +209,17 @@ func TestStrangersTextIsMadeReadable(t *testing.T) {
 		}
 	}
 }
+
+// Memory for a body is taken as it comes: who only promises one must not make the server
+// keep room for it.
+func TestPromisedBodyTakesNoRoom(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("a=b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = maxBody
+	got, e := readBody(r)
+	if e != nil || string(got) != "a=b" || cap(got) > 8<<10 {
+		t.Errorf("%q, %v: %d bytes of memory for %d", got, e, cap(got), len(got))
+	}
+}
