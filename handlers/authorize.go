@@ -256,7 +256,10 @@ func (h *Handlers) trySilently(w http.ResponseWriter, r *http.Request, a *engine
 	discarded := newResponse()
 	r, cancel := h.timed(r, in)
 	defer cancel()
+	x := exchangeOf(r.Context())
+	before := x.calls("Login")
 	h.login(in)(discarded, r, in)
+	x.calls(before)
 	switch {
 	case in.silentError != nil:
 		return h.refuseClient(w, r, a, in.silentError)

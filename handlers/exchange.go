@@ -58,6 +58,7 @@ type exchange struct {
 	from     netip.Prefix // where a client asks for something new
 	script   bool         // asks for JSON
 	at       string       // ID of the interaction, once known
+	hook     string       // of the host, while it runs: the field of the server's Config
 
 	silent  *engine.Authorization // a checked request with prompt=none, once known: nobody sees a page
 	fetches outbound.Budget
@@ -173,7 +174,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 // logPanic says where a panic came from, not what it said: that may be a secret.
 func (h *Handlers) logPanic(r *http.Request, cause any) {
 	x := exchangeOf(r.Context())
-	h.log.ErrorContext(r.Context(), "a handler panicked", "request_id", x.id, "endpoint", x.rule.name,
+	h.log.ErrorContext(r.Context(), "a handler panicked", "request_id", x.id, "endpoint", x.rule.name, "hook", x.hook,
 		"err", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 }
 

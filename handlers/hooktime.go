@@ -26,6 +26,13 @@ func (h *Handlers) timed(r *http.Request, in *Interaction) (*http.Request, conte
 	return r.WithContext(ctx), func() { stop(); cancel(); end() }
 }
 
+// calls notes which hook runs, so that the log can name one that panics. before is what
+// is to be noted again when it has returned.
+func (x *exchange) calls(hook string) (before string) {
+	before, x.hook = x.hook, hook
+	return before
+}
+
 // tooLate is the refusal of what a hook says after its deadline; nil while there is time.
 func tooLate(ctx context.Context) *engine.Error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {

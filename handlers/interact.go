@@ -149,7 +149,10 @@ func (h *Handlers) takeStep(w http.ResponseWriter, r *http.Request, at *resumed)
 			in.WriteJSON(w, r, http.StatusOK)
 			return nil
 		}
+		x := exchangeOf(r.Context())
+		before := x.calls("Login")
 		h.login(in)(w, r, in)
+		x.calls(before)
 	} else {
 		same, e := h.samePerson(r, in)
 		if e != nil {
@@ -190,7 +193,10 @@ func (h *Handlers) serveNext(w http.ResponseWriter, r *http.Request, in *Interac
 	case extra:
 		return h.serveStep(w, r, in)
 	}
+	x := exchangeOf(r.Context())
+	before := x.calls("Consent")
 	h.consentFor(in).ServeConsent(w, r, in)
+	x.calls(before)
 	return nil
 }
 

@@ -255,7 +255,11 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 		theirs := newResponse()
 		within, cancel := h.timed(r, nil)
 		defer cancel()
-		if err := h.source.EndSession(theirs, within); err != nil {
+		x := exchangeOf(r.Context())
+		before := x.calls("Login")
+		err := h.source.EndSession(theirs, within)
+		x.calls(before)
+		if err != nil {
 			e := failed("sign_out_failed", err)
 			e.Setting = "Login"
 			return e

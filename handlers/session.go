@@ -39,7 +39,10 @@ func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error
 	if h.source != nil {
 		r, cancel := h.timed(r, nil)
 		defer cancel()
+		x := exchangeOf(r.Context())
+		before := x.calls("Login")
 		s, err := h.source.CurrentSubject(r)
+		x.calls(before)
 		if err != nil {
 			return present{}, fmt.Errorf("%w: the host's session: %w", storage.ErrUnavailable, err)
 		}

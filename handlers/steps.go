@@ -93,7 +93,10 @@ func (h *Handlers) due(ctx context.Context, in *Interaction, s Subject, passed [
 			continue
 		}
 		asked.Step = st.Name
+		x := exchangeOf(ctx)
+		before := x.calls("Steps")
 		needed, err := st.Needed(ctx, &asked)
+		x.calls(before)
 		if err != nil {
 			return "", loginUnavailable(fmt.Errorf("handlers: step %s: %w", st.Name, err))
 		}
@@ -128,7 +131,10 @@ func (h *Handlers) serveStep(w http.ResponseWriter, r *http.Request, in *Interac
 	name := in.record.Step.public()
 	for _, st := range h.config.Steps {
 		if st.Name == name {
+			x := exchangeOf(r.Context())
+			before := x.calls("Steps")
 			st.Serve(w, r, in)
+			x.calls(before)
 			return nil
 		}
 	}

@@ -75,7 +75,11 @@ func (d *documents) lookup(ctx context.Context, id string, stored *storage.Clien
 		return nil, badDocument("document_url", "The client_id is a URL that can not be one of a client: "+wrong+".", "client_id "+quoted(id))
 	case wrong != "":
 		return nil, storage.ErrNotFound
-	case rules.DocumentHost != nil && !rules.DocumentHost(host):
+	}
+	switch taken, err := d.clients.takes(ctx, host); {
+	case err != nil:
+		return nil, panicked("Registration.DocumentHost", err)
+	case !taken:
 		if !asks {
 			return nil, storage.ErrNotFound
 		}

@@ -199,7 +199,7 @@ func (c *Clients) admit(ctx context.Context, n *NewClient) error {
 	ctx, cancel := context.WithTimeout(ctx, c.hookTime)
 	defer cancel()
 	before := *n.Client
-	err := c.registration.Policy(ctx, n)
+	err := c.guarded(ctx, "Registration.Policy", func() error { return c.registration.Policy(ctx, n) })
 	if n.Client == nil {
 		n.Client = &before
 	}
@@ -216,6 +216,8 @@ func (c *Clients) admit(ctx context.Context, n *NewClient) error {
 		e := badMetadata("invalid_client_metadata", "registration_refused", "This server does not take the client: "+reason)
 		e.Setting = "Registration.Policy"
 		return e
+	case errors.Is(err, errPanic):
+		return panicked("Registration.Policy", err)
 	case err != nil:
 		return &engine.Error{
 			Code: "server_error", Reason: "registration_policy_failed", Status: http.StatusInternalServerError,
