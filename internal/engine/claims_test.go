@@ -1,10 +1,12 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -201,10 +203,18 @@ func TestClaimsRunOnce(t *testing.T) {
 
 // A hook that panics after the commit changes nothing of it.
 func TestEventHookPanics(t *testing.T) {
-	w := newWorld(t, func(c *engine.Config) { c.Emit = func(context.Context, engine.Event) { panic("at the event") } })
+	log := &bytes.Buffer{}
+	const token = "dwa_AaIVnZ13mPJGjkJlcUzRZoTbywT1DFgky07R_ShxIibB81TM8UU"
+	w := newWorld(t, func(c *engine.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(log, nil))
+		c.Emit = func(context.Context, engine.Event) { panic("no audit of " + token) }
+	})
 	w.add(publicClient())
 	if tokens := w.signIn(); !w.works(tokens.AccessToken) {
 		t.Error("the token does not work")
+	}
+	if said := log.String(); !strings.Contains(said, "no audit of dwa_") || strings.Contains(said, token) {
+		t.Errorf("the log says:\n%s", said)
 	}
 }
 

@@ -192,7 +192,7 @@ func fromFosite(theirs *fosite.RFC6749Error) *Error {
 func (e *Engine) guarded(ctx context.Context, doing string, fn func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.log.ErrorContext(ctx, "panic", "doing", doing, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			e.log.ErrorContext(ctx, "panic", "doing", doing, "panic", redact.Text(fmt.Sprint(p)), "stack", string(debug.Stack()))
 			err = broken("panic", nil).detail("panic while doing: %s", doing)
 		}
 	}()
