@@ -28,7 +28,7 @@ func (s *Server) Verify(ctx context.Context, token string) (*bearer.Token, error
 	claims := a.SignIn()
 	maps.Copy(claims, a.Claims) // which has none of these
 	for name, value := range claims {
-		claims[name] = copied(value)
+		claims[name] = storage.CloneJSON(value)
 	}
 	if a.Confirmation != (storage.Confirmation{}) {
 		claims["cnf"] = confirmationClaim(a.Confirmation)
@@ -37,28 +37,6 @@ func (s *Server) Verify(ctx context.Context, token string) (*bearer.Token, error
 		Subject: a.Subject, ClientID: a.ClientID, Grant: a.Grant, SessionID: a.SessionID, Org: a.Org,
 		Scopes: slices.Clone(a.Scopes), Audience: slices.Clone(a.Audience), IssuedAt: a.IssuedAt, ExpiresAt: a.ExpiresAt, Claims: claims,
 	}, nil
-}
-
-// copied returns a copy of a value of JSON. The token as it is kept belongs to all requests
-// that come with it, and the caller may change theirs.
-func copied(value any) any {
-	switch v := value.(type) {
-	case []string:
-		return slices.Clone(v)
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = copied(v[i])
-		}
-		return list
-	case map[string]any:
-		members := make(map[string]any, len(v))
-		for name := range v {
-			members[name] = copied(v[name])
-		}
-		return members
-	}
-	return value
 }
 
 // confirmationClaim is the cnf of a token. RFC 7800 §3.1

@@ -25,16 +25,41 @@ type AskedClaim struct {
 // IsZero says that nothing was asked for.
 func (a AskedClaims) IsZero() bool { return len(a.IDToken) == 0 && len(a.UserInfo) == 0 }
 
-// Clone returns a copy that shares neither maps nor lists with a.
+// Clone returns a copy that shares nothing with a.
 func (a AskedClaims) Clone() AskedClaims {
 	b := AskedClaims{IDToken: maps.Clone(a.IDToken), UserInfo: maps.Clone(a.UserInfo)}
 	for _, part := range []map[string]AskedClaim{b.IDToken, b.UserInfo} {
 		for name, c := range part {
-			c.Values = slices.Clone(c.Values)
+			c.Value, c.Values = CloneJSON(c.Value), slices.Clone(c.Values)
+			for i := range c.Values {
+				c.Values[i] = CloneJSON(c.Values[i])
+			}
 			part[name] = c
 		}
 	}
 	return b
+}
+
+// CloneJSON returns a copy of a value of JSON that shares nothing with it. What records hold
+// belongs to all requests that look at them, and a host may change what it is given.
+func CloneJSON(value any) any {
+	switch v := value.(type) {
+	case []string:
+		return slices.Clone(v)
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = CloneJSON(v[i])
+		}
+		return list
+	case map[string]any:
+		members := make(map[string]any, len(v))
+		for name := range v {
+			members[name] = CloneJSON(v[name])
+		}
+		return members
+	}
+	return value
 }
 
 // Names returns the claims that are asked for, each once, in order.

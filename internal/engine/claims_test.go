@@ -233,3 +233,42 @@ func TestClaimsThatComeTooLate(t *testing.T) {
 	_, refusal := w.redeem(spa, w.approveAs(request(), engine.Approval{}).Params.Get("code"))
 	refused(t, refusal, "temporarily_unavailable", "hook_deadline")
 }
+
+// TestHookChangesItsOwnOnly: what the server keeps of a token and its grant between two
+// requests is not what a hook was given.
+func TestHookChangesItsOwnOnly(t *testing.T) {
+	var given []string
+	w, _ := hooked(t, func(_ context.Context, c *engine.ClaimsRequest) error {
+		told, err := json.Marshal([]any{c.Scopes, c.Audience, c.Asked})
+		if err != nil {
+			return err
+		}
+		given = append(given, string(told))
+		for i := range c.Scopes {
+			c.Scopes[i] = "changed"
+		}
+		for i := range c.Audience {
+			c.Audience[i] = "changed"
+		}
+		for _, asked := range c.Asked.UserInfo {
+			for _, value := range append(asked.Values, asked.Value) {
+				if members, ok := value.(map[string]any); ok {
+					members["country"] = "changed"
+				}
+			}
+		}
+		clear(c.Asked.UserInfo)
+		return nil
+	})
+	tokens := w.signIn("claims", `{"userinfo":{"address":{"value":{"country":"CH"}},"other":{"values":[{"country":"FR"}]}}}`)
+	given = nil
+	for range 3 { // from the second on the token is known
+		a, refusal := w.Access(t.Context(), tokens.AccessToken)
+		w.fine(refusal)
+		_, refusal = w.UserInfo(t.Context(), a)
+		w.fine(refusal)
+	}
+	if len(given) != 3 || !strings.Contains(given[0], `"CH"`) || !strings.Contains(given[0], `"FR"`) || given[1] != given[0] || given[2] != given[0] {
+		t.Errorf("the hook was given %q", given)
+	}
+}
