@@ -9,7 +9,7 @@ import (
 // FuzzObject holds the encoding of answers to that of encoding/json, byte by byte.
 func FuzzObject(f *testing.F) {
 	f.Add("scope", "openid profile", "<b>&\"\\", int64(-1), 1.5, true)
-	f.Add("", "\u2028\x7f\x00", "\xff\xfe", int64(math.MaxInt64), -0.0, false)
+	f.Add("", "\u2028\x7f\x00", "\xff\xfe", int64(math.MaxInt64), math.Copysign(0, -1), false)
 	f.Add("é", "日本", "\U0001f600", int64(0), 1e300, true)
 	f.Fuzz(func(t *testing.T, name, text, other string, number int64, fraction float64, truth bool) {
 		for _, members := range []map[string]any{

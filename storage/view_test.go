@@ -60,7 +60,7 @@ func TestViewSharesAndGetDoesNot(t *testing.T) {
 		}
 		return c
 	}
-	if view() != view() {
+	if first := view(); first != view() {
 		t.Error("the same bytes are decoded twice")
 	}
 	own, err := one.Get(t.Context(), "web")
