@@ -89,10 +89,15 @@ func (r *robot) post(t testing.TB, place, assertion string, fields url.Values) *
 var machineGrant = url.Values{"grant_type": {"client_credentials"}}
 
 // TestAssertionAtEveryEndpoint: one assertion opens one door, once, whichever it is.
-// RFC 7523 §3, RFC 7009 §2.1, RFC 7662 §2.1, RFC 9126 §2
+// RFC 7523 §3, RFC 7009 §2.1, RFC 7662 §2.1, RFC 8628 §3.1, RFC 9126 §2
 func TestAssertionAtEveryEndpoint(t *testing.T) {
-	r := newRobot(t).start(t, plan{})
-	doors := map[string]url.Values{"token": machineGrant, "revoke": {"token": {"x"}}, "introspect": {"token": {"x"}}, "par": {
+	r := newRobot(t)
+	r.w = start(t, plan{configure: func(c *server.Config) {
+		client := r.client()
+		client.GrantTypes = append(client.GrantTypes, storage.GrantDeviceCode)
+		c.DeviceGrant, c.Clients = true, append(c.Clients, client)
+	}})
+	doors := map[string]url.Values{"token": machineGrant, "revoke": {"token": {"x"}}, "introspect": {"token": {"x"}}, "device_authorization": {"scope": {"openid"}}, "par": {
 		"response_type": {"code"}, "redirect_uri": {"https://robot.test/cb"}, "scope": {"openid"}, "code_challenge_method": {"S256"},
 		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"},
 	}}
