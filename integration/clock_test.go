@@ -152,7 +152,7 @@ func TestStartWithTheClockBehind(t *testing.T) {
 			t.Errorf("it does not say %q: %s", word, errs)
 		}
 	}
-	alter(t, config, "insecure", map[string]bool{"accept_clock": true})
+	alter(t, config, func(file map[string]any) { file["insecure"] = map[string]bool{"accept_clock": true} })
 	p.run(t)
 	if !strings.Contains(p.output.String(), "the clock is behind the last commit and was accepted") {
 		t.Errorf("it accepts the clock without a word:\n%s", p.output.String())
@@ -172,8 +172,8 @@ func TestStartWithTheClockBehind(t *testing.T) {
 	}
 }
 
-// alter sets one member of a configuration file that household wrote.
-func alter(t *testing.T, path, name string, value any) {
+// alter changes a configuration file that household wrote.
+func alter(t *testing.T, path string, change func(file map[string]any)) {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -183,7 +183,7 @@ func alter(t *testing.T, path, name string, value any) {
 	if err := json.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
-	file[name] = value
+	change(file)
 	if text, err = json.Marshal(file); err != nil {
 		t.Fatal(err)
 	}
