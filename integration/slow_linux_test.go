@@ -147,7 +147,11 @@ func TestSlowClients(t *testing.T) {
 	}
 	defer c.leave()
 	stop := c.drip()
-	await(t, "the crowd is inside", func() bool { return p.descriptors(t) >= files+len(c.all)*9/10 || all > few })
+	// The first ones are cut off after 10 seconds, so a slow machine never has all of them.
+	opened := time.Now()
+	await(t, "the crowd is inside", func() bool {
+		return p.descriptors(t) >= files+len(c.all)*9/10 || time.Since(opened) > 5*time.Second
+	})
 	beside := p.honest(t, alice, 10)
 	grown := p.anonymous(t) - memory
 	t.Logf("%d connections: at most %v a sign-in beside them, %v without them; %d bytes of memory each", len(c.all), beside.Round(time.Millisecond), alone.Round(time.Millisecond), grown/len(c.all))
