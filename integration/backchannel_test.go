@@ -226,7 +226,14 @@ func backchannel(t *testing.T, p *party) {
 func refusesLogoutToken(t *testing.T, w *world, p *party, who *person) {
 	t.Helper()
 	p.mu.Lock()
-	raw := p.raw[0]
+	at := slices.IndexFunc(p.raw, func(raw string) bool { // the tokens of another client are refused anyway
+		parsed, err := jose.ParseSigned(raw)
+		return err == nil && strings.Contains(string(parsed.UnsafePayloadWithoutVerification()), `"aud":"web"`)
+	})
+	if at < 0 {
+		t.Fatal("no logout token is for web")
+	}
+	raw := p.raw[at]
 	p.mu.Unlock()
 	out, err := who.open(w.endpoint("logout") + "?" + url.Values{"id_token_hint": {raw}, "post_logout_redirect_uri": {"https://web.test/bye"}}.Encode())
 	if err != nil || out.status != http.StatusBadRequest {
