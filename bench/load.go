@@ -72,9 +72,12 @@ func newCrew(ctx context.Context, s *site, o operation, n int) (*crew, error) {
 	})
 }
 
+// begin prepares the caller for an operation. When that fails, its steps tell so.
 func (c *caller) begin(o operation) error {
 	var err error
-	c.step, err = o.begin(c)
+	if c.step, err = o.begin(c); err != nil {
+		c.step = func() error { return err }
+	}
 	return err
 }
 

@@ -78,7 +78,7 @@ func newProvider(issuer string, key crypto.Signer, asJWT bool) fosite.OAuth2Prov
 	if asJWT {
 		tokens = compose.NewOAuth2JWTStrategy(keys, tokens, config)
 	}
-	return compose.Compose(config, clients(), &compose.CommonStrategy{
+	return compose.Compose(config, &memory{MemoryStore: clients()}, &compose.CommonStrategy{
 		CoreStrategy: tokens, OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(keys, config), Signer: &jwt.DefaultSigner{GetPrivateKey: keys},
 	},
 		compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2RefreshTokenGrantFactory,
