@@ -140,7 +140,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if !strings.Contains(f.server, "://") { // one that is started here, and may keep files
+		err = onDisk(w.dir)
+	}
 	switch {
+	case err != nil:
 	case f.compare:
 		err = f.compareAll(ctx, w, out)
 	case f.growth != "":

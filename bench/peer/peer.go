@@ -167,8 +167,8 @@ func answer(s *Server) error {
 // megabytes that any of them needs the default makes them collect all the time.
 const gcPercent = 400
 
-// Main is the main function of a server.
-func Main(build func(ctx context.Context, o Options, issuer string) (*Server, error)) {
+// Main runs a server by its command line and returns what its process is to exit with.
+func Main(build func(ctx context.Context, o Options, issuer string) (*Server, error)) (code int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -180,8 +180,9 @@ func Main(build func(ctx context.Context, o Options, issuer string) (*Server, er
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // profiled does something and writes a profile of it, where a file is named.

@@ -5,13 +5,14 @@ package main
 import (
 	"context"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/doorward/doorward/bench/peer"
 )
 
-func main() { peer.Main(build) }
+func main() { os.Exit(peer.Main(build)) }
 
 // The answers are as long as those of a provider.
 const (

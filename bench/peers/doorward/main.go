@@ -19,7 +19,7 @@ import (
 	"github.com/doorward/doorward/storage/postgres"
 )
 
-func main() { peer.Main(build) }
+func main() { os.Exit(peer.Main(build)) }
 
 func build(ctx context.Context, o peer.Options, issuer string) (*peer.Server, error) {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/ory/fosite"
@@ -24,7 +25,7 @@ import (
 	"github.com/doorward/doorward/bench/peer"
 )
 
-func main() { peer.Main(build) }
+func main() { os.Exit(peer.Main(build)) }
 
 func build(_ context.Context, o peer.Options, issuer string) (*peer.Server, error) {
 	key, err := peer.Key(o.Algorithm)

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 	"github.com/doorward/doorward/bench/peer"
 )
 
-func main() { peer.Main(build) }
+func main() { os.Exit(peer.Main(build)) }
 
 func build(_ context.Context, o peer.Options, issuer string) (*peer.Server, error) {
 	manager, err := newManager(o)
