@@ -2,7 +2,8 @@ package storage
 
 // Remembered counts the records that Recent keeps in memory.
 func (s *Store) Remembered() int {
-	s.recents.mu.Lock()
-	defer s.recents.mu.Unlock()
-	return len(s.recents.kept)
+	kept := &s.recents.kept
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	return len(kept.young) + len(kept.old)
 }

@@ -33,6 +33,14 @@ func (g *generations[K, V]) put(k K, value V) {
 	g.add(k, value)
 }
 
+// remove forgets what is kept under k.
+func (g *generations[K, V]) remove(k K) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.young, k)
+	delete(g.old, k)
+}
+
 func (g *generations[K, V]) add(k K, value V) {
 	if len(g.young) >= generationSize {
 		g.old, g.young = g.young, nil

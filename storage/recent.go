@@ -10,10 +10,8 @@ import (
 // change that another replica made is seen.
 const RecentAge = 5 * time.Second
 
-const (
-	mostRecent  = 1024     // records that are kept in memory
-	largeRecent = 16 << 10 // bytes from which a record is not worth the memory
-)
+// largeRecent is from how many bytes on a record is not worth the memory.
+const largeRecent = 16 << 10
 
 // Recent is Get for what is read often and changes seldom, and where an answer that is up
 // to RecentAge old does: it costs no round trip when this Store has read the record
@@ -52,8 +50,9 @@ func (s *Store) Reread(ctx context.Context) bool {
 // recents are records that were read shortly before, as they were opened. What is not
 // there is kept too, but for Load alone: a record that is new is found at once.
 type recents struct {
+	kept generations[Key, recent]
+
 	mu     sync.Mutex
-	kept   map[Key]recent
 	kinds  map[string]struct{} // that somebody reads so
 	writes uint64              // of these kinds, so that a read that began before is not kept
 }
@@ -72,7 +71,7 @@ func (r *recents) begin(kind string) (writes uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.kinds == nil {
-		r.kinds, r.kept = map[string]struct{}{}, map[Key]recent{}
+		r.kinds = map[string]struct{}{}
 	}
 	r.kinds[kind] = struct{}{}
 	return r.writes
@@ -82,32 +81,13 @@ func (r *recents) begin(kind string) (writes uint64) {
 func (r *recents) keep(k Key, found recent, writes uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.writes != writes || len(found.plain) > largeRecent {
-		return
-	}
-	if _, known := r.kept[k]; !known && len(r.kept) >= mostRecent {
-		r.makeRoom(found.at)
-	}
-	r.kept[k] = found
-}
-
-// makeRoom takes out what is too old, or else any one.
-func (r *recents) makeRoom(now time.Time) {
-	var victim Key
-	for k, old := range r.kept {
-		if victim = k; !old.fresh(now) {
-			delete(r.kept, k)
-		}
-	}
-	if len(r.kept) >= mostRecent {
-		delete(r.kept, victim)
+	if r.writes == writes && len(found.plain) <= largeRecent {
+		r.kept.put(k, found)
 	}
 }
 
 func (r *recents) get(k Key, now time.Time) (recent, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	found, ok := r.kept[k]
+	found, ok := r.kept.get(k)
 	return found, ok && found.fresh(now)
 }
 
@@ -118,7 +98,7 @@ func (r *recents) forget(ops []Op) {
 	for i := range ops {
 		if _, ok := r.kinds[ops[i].Key.Kind]; ok {
 			r.writes++
-			delete(r.kept, ops[i].Key)
+			r.kept.remove(ops[i].Key)
 		}
 	}
 }

@@ -187,7 +187,7 @@ func TestRecentIsBounded(t *testing.T) {
 	w := newWorld(t)
 	s := w.open(t)
 	clients := storage.Clients(s)
-	const many = 1500
+	const many = 2500
 	for i := range many {
 		if err := clients.Insert(t.Context(), &storage.Client{ID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
@@ -200,7 +200,7 @@ func TestRecentIsBounded(t *testing.T) {
 			}
 		}
 	}
-	if n := s.Remembered(); n == 0 || n > 1024 {
+	if n := s.Remembered(); n == 0 || n > 2048 {
 		t.Errorf("%d records are kept in memory", n)
 	}
 }
