@@ -298,14 +298,18 @@ func (s *Store) endPass(ctx context.Context, made time.Time) (next time.Duration
 }
 
 // aged says that others may have changed the keys since they were read.
-func (s *Store) aged() bool { return s.Now().Sub(s.view.Load().read) > viewLife }
+func (s *Store) aged() bool { return s.sinceView() > viewLife }
+
+// sinceView is how long ago the keys were read. A clock that was ahead then tells no more
+// than that it is far from now.
+func (s *Store) sinceView() time.Duration { return s.Now().Sub(s.view.Load().read).Abs() }
 
 // sealedNow lets a batch pass whose values are sealed under the current key, by a reading
 // of the keys that is not old; otherwise it is ErrConflict, and the unit of work is run
 // again. So nothing is written under a key that somebody is about to drop.
 func (s *Store) sealedNow(ctx context.Context, ops []Op) error {
 	if s.aged() {
-		if err := s.loadKeys(ctx); err != nil && s.Now().Sub(s.view.Load().read) > viewLimit {
+		if err := s.loadKeys(ctx); err != nil && s.sinceView() > viewLimit {
 			return unavailable(fmt.Errorf("the data keys can't be read: %w", err))
 		}
 	}

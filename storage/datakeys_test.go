@@ -190,3 +190,27 @@ func TestKeysThatAreGoneAreNotMadeAnew(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A clock that ran ahead for a moment, and is right again, must not make a store go on by
+// the keys that it read in that moment: what others seal could not be read, and what it
+// seals itself would be lost with the key that others drop.
+func TestKeysReadByAClockThatWasAheadAreReadAgain(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.open(t), w.open(t)
+	w.advance(24 * time.Hour)
+	check(t, notesOf(one).Put(t.Context(), &note{ID: "a", Text: "ahead"})) // its keys are old, so it reads them
+	w.advance(-24 * time.Hour)
+
+	check(t, two.RotateDataKey(t.Context()))
+	check(t, notesOf(two).Put(t.Context(), &note{ID: "b", Text: "by the new key"}))
+	if got := text(t, notesOf(one), "b"); got != "by the new key" {
+		t.Errorf("what another store has sealed: %s", got)
+	}
+	check(t, two.RotateDataKey(t.Context()))
+	check(t, notesOf(one).Put(t.Context(), &note{ID: "c", Text: "mine"}))
+	w.advance(11 * time.Minute)
+	check(t, notesOf(one).Put(t.Context(), &note{ID: "c", Text: "mine again"}))
+	if n := keyOf(raw(t, w, one.Namespace(), "note", "c")); n != 3 {
+		t.Errorf("ten minutes after key 3 was made it still seals under %d", n)
+	}
+}

@@ -109,11 +109,12 @@ func (s *Store) changeKeys(ctx context.Context, change func(*envelopeKeys) bool)
 	return fmt.Errorf("%w: others kept changing the data keys", ErrUnavailable)
 }
 
-// setView takes what was read, unless a later reading was faster.
+// setView takes what was read, unless a later reading was faster. One of a time to come is
+// none: the clock was ahead then.
 func (s *Store) setView(v *keyView) {
 	for {
 		was := s.view.Load()
-		if was != nil && was.read.After(v.read) {
+		if was != nil && was.read.After(v.read) && !was.read.After(s.Now()) {
 			return
 		}
 		if s.view.CompareAndSwap(was, v) {
