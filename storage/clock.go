@@ -39,6 +39,7 @@ type held struct {
 }
 
 func (h *held) time(r ClockReading) time.Time {
+	r.Now = r.Now.Round(0) // compared as it is told: a monotonic reading may go its own way
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if behind := h.last.Now.Sub(r.Now); behind <= 0 || behind > h.last.Within+r.Within {
