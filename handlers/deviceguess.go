@@ -72,7 +72,7 @@ func (g *codeGuess) end() {
 func (c *codeGuesses) begin(now time.Time, who string, limit int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tried == nil || now.Sub(c.since) >= guessWindow || len(c.tried) > maxAddresses {
+	if c.tried == nil || now.Sub(c.since).Abs() >= guessWindow || len(c.tried) > maxAddresses {
 		c.since, c.tried = now, map[string]int{}
 	}
 	if c.tried[who] >= limit {

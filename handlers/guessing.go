@@ -167,7 +167,7 @@ func (t *attempt) end() { t.h.guesses.end(t) }
 func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) (wait time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if now.Sub(g.since) >= guessWindow || len(g.sources) > maxAddresses {
+	if now.Sub(g.since).Abs() >= guessWindow || len(g.sources) > maxAddresses {
 		g.since = now
 		clear(g.sources)
 	}
@@ -180,7 +180,7 @@ func (g *guesses) begin(now time.Time, t *attempt, atOnce, perAddress int) (wait
 		g.sources[t.address] = from
 	}
 	if !t.known && from.wrong+from.running >= perAddress {
-		if wait := from.next.Sub(now); wait > 0 {
+		if wait := from.next.Sub(now); wait > 0 && wait <= addressPace { // or the clock was ahead then
 			return wait
 		}
 		if from.running > 0 {

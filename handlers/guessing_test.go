@@ -106,6 +106,26 @@ func TestAnAddressIsSlowedDown(t *testing.T) {
 	}
 }
 
+// A clock that was ahead for a while, and is right again, holds nobody up for that long.
+func TestAClockThatWasAheadHoldsNobodyUp(t *testing.T) {
+	now := time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
+	for _, ahead := range []time.Duration{guessWindow / 2, 24 * time.Hour} {
+		g, try := newGuesses(), &attempt{turn: "alice"}
+		if wait := g.begin(now.Add(ahead), try, 1, 1); wait != 0 {
+			t.Fatal(wait)
+		}
+		g.count(now.Add(ahead), try.address, 1)
+		g.end(try)
+		if wait := g.begin(now, try, 1, 1); wait != 0 {
+			t.Errorf("%v ahead: the address waits for %v", ahead, wait)
+		}
+	}
+	codes := &codeGuesses{}
+	if !codes.begin(now.Add(24*time.Hour), "alice", 1) || !codes.begin(now, "alice", 1) || codes.begin(now, "alice", 1) {
+		t.Error("a user code waits for the time to come, or none is counted")
+	}
+}
+
 func TestAProxyThatIsNotListedIsTold(t *testing.T) {
 	w := newWorld(t, options{})
 	w.h.config.LoginLimit = 1

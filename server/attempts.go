@@ -25,7 +25,7 @@ type attempts struct {
 func (a *attempts) note(name string, now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.tried == nil || now.Sub(a.since) >= time.Hour || len(a.tried) >= maxAttempts {
+	if a.tried == nil || now.Sub(a.since).Abs() >= time.Hour || len(a.tried) >= maxAttempts {
 		a.since, a.tried = now, map[string]int{}
 	}
 	a.tried[name]++

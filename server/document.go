@@ -145,7 +145,7 @@ func (d *documents) renew(ctx context.Context, id string, stored *storage.Client
 	d.mu.Lock()
 	last := d.failed[id]
 	d.mu.Unlock()
-	if now.Sub(last.at) >= documentPause {
+	if now.Sub(last.at).Abs() >= documentPause {
 		fresh, failed := storage.Memo(ctx, d.clients.store, documentOf{id}, func() (*storage.Client, error) { return d.cache.Get(ctx, id) })
 		if failed == nil {
 			return joined(fresh, stored), nil

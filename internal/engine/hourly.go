@@ -29,7 +29,7 @@ func (h *hourly) due(what, clientID string, now time.Time) bool {
 	key := what + " " + clientID
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if last, there := h.said[key]; there && now.Before(last.Add(time.Hour)) {
+	if last, there := h.said[key]; there && now.Sub(last).Abs() < time.Hour {
 		return false
 	}
 	if h.said == nil || len(h.said) >= maxHourly {

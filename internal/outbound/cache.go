@@ -40,10 +40,15 @@ type page[T any] struct {
 	known  bool // value was fetched
 	err    error
 	hasty  bool      // err came of a fetch that had less time than others would have
-	until  time.Time // value or err count
+	since  time.Time // value or err count, until
+	until  time.Time
 	forced time.Time // by Refresh, the last time
 	flight chan struct{}
 }
+
+// counts says whether what was fetched does still. What is of a time to come was fetched
+// while the clock was ahead, and nobody knows how old it is.
+func (p *page[T]) counts(now time.Time) bool { return !now.Before(p.since) && now.Before(p.until) }
 
 // NewCache makes an empty Cache. An error of parse is a failure of the fetch.
 func NewCache[T any](c *Client, o CacheOptions, parse func(body []byte) (T, error)) *Cache[T] {
@@ -78,7 +83,7 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 	for {
 		c.mu.Lock()
 		p, now := c.page(url), c.o.Now()
-		switch due := force && p.known && now.Sub(p.forced) >= c.o.Again; {
+		switch due := force && p.known && now.Sub(p.forced).Abs() >= c.o.Again; {
 		case p.flight != nil:
 			flight := p.flight
 			c.mu.Unlock()
@@ -90,7 +95,7 @@ func (c *Cache[T]) get(ctx context.Context, url string, force bool) (T, error) {
 				return none, err
 			}
 			force = force && hasty // what it brought is as new as can be
-		case now.Before(p.until) && !due:
+		case p.counts(now) && !due:
 			value, err := p.value, p.err
 			c.mu.Unlock()
 			return value, err
@@ -147,7 +152,7 @@ func (c *Cache[T]) Known(url string) (value T, ok bool) {
 		return value, false
 	}
 	p := e.Value.(*page[T])
-	if !p.known || p.flight != nil || !c.o.Now().Before(p.until) {
+	if !p.known || p.flight != nil || !p.counts(c.o.Now()) {
 		return value, false
 	}
 	c.order.MoveToFront(e)
@@ -198,7 +203,7 @@ func (c *Cache[T]) fetch(ctx context.Context, p *page[T], forced bool) (value T,
 		if err == nil && !p.known {
 			p.forced = now
 		}
-		p.value, p.err, p.known, p.until = value, err, err == nil, now.Add(life)
+		p.value, p.err, p.known, p.since, p.until = value, err, err == nil, now, now.Add(life)
 		if e := c.entries[p.url]; err != nil && c.o.Failure == 0 && e != nil && e.Value == p {
 			c.order.Remove(e) // what is not remembered takes no place from what is
 			delete(c.entries, p.url)

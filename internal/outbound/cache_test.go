@@ -77,6 +77,30 @@ func TestCacheLives(t *testing.T) {
 	}
 }
 
+// TestAClockThatWasAhead: what was fetched while it was ahead lives no longer for that, and
+// a key that is new since then is asked for.
+func TestAClockThatWasAhead(t *testing.T) {
+	const year = 365 * 24 * 3600
+	for name, get := range map[string]func(*shelf) func(context.Context, string) (string, error){
+		"get":     func(s *shelf) func(context.Context, string) (string, error) { return s.Get },
+		"refresh": func(s *shelf) func(context.Context, string) (string, error) { return s.Refresh },
+	} {
+		s := newShelf(t)
+		s.clock.Add(year)
+		s.want(t, s.Get, "one", 1)
+		s.clock.Add(-year)
+		s.say("two", "")
+		if _, ok := s.Known(s.URL); ok {
+			t.Errorf("%s: what was fetched in a year from now is fresh", name)
+		}
+		s.want(t, get(s), "two", 2)
+		s.want(t, s.Get, "two", 2)
+		s.clock.Add(600)
+		s.say("three", "")
+		s.want(t, get(s), "three", 3)
+	}
+}
+
 // TestRefreshIsBounded: names of keys that nobody has make no flood of requests.
 func TestRefreshIsBounded(t *testing.T) {
 	s := newShelf(t)
