@@ -132,7 +132,7 @@ func (c *Collection[T]) put(ctx context.Context, value *T, read bool) error {
 	if meta.ID == "" {
 		return fmt.Errorf("%w: a %s record without an ID", ErrInvalid, c.kind)
 	}
-	encoded, err := json.Marshal(value)
+	encoded, err := encode(value)
 	if err != nil {
 		return fmt.Errorf("storage: encode a %s record: %w", c.kind, err)
 	}

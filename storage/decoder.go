@@ -14,6 +14,9 @@ type decoder struct {
 
 // decode decodes the JSON form of a record.
 func (s *Store) decode(plain []byte, value any) error {
+	if f, ok := value.(formed); ok && f.parseJSON(plain) {
+		return nil
+	}
 	d, ok := s.decoders.Get().(*decoder)
 	if !ok {
 		d = &decoder{}
