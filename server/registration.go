@@ -169,7 +169,11 @@ func (g *registrar) judgeAuthentication(c *storage.Client, found *problems) {
 		return
 	}
 	if m := c.TokenEndpointAuthMethod; m != "" && !slices.Contains(g.authMethods(), m) {
-		found.add("token_endpoint_auth_method", quoted(m), "write one of %s, or nothing to allow basic and post", strings.Join(g.authMethods(), ", "))
+		otherwise := ", or nothing to allow basic and post"
+		if g.fapi {
+			otherwise = ": FAPI 2.0 wants a key or a certificate"
+		}
+		found.add("token_endpoint_auth_method", quoted(m), "write one of %s%s", strings.Join(g.authMethods(), ", "), otherwise)
 		return
 	}
 	judgeKeys(c, found)

@@ -95,6 +95,18 @@ func (b *browser) sees(texts ...string) *browser {
 	return b
 }
 
+// until asks for a page until a text is on it.
+func (b *browser) until(page, text string) *browser {
+	b.t.Helper()
+	for range 600 { // a minute
+		if b.get(page); strings.Contains(b.text(), text) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return b.sees(text)
+}
+
 // begin starts a sign-in at the demo application, goes no further, and returns its state.
 func (b *browser) begin(issuer string) string {
 	b.t.Helper()

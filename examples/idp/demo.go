@@ -85,6 +85,7 @@ func (p *provider) makeDemo(ctx context.Context, base string, m *made) error {
 		client, secret, err := p.server.Clients().Create(ctx, storage.Client{
 			ID: free(n), Name: "Demo application", Scope: "openid profile email",
 			RedirectURIs: []string{demo.RedirectURI(base)}, PostLogoutRedirectURIs: []string{demo.SignedOutURI(base)},
+			BackchannelLogoutURI: demo.ToldURI(base),
 		})
 		if errors.Is(err, server.ErrExists) {
 			continue
@@ -98,7 +99,8 @@ func (p *provider) makeDemo(ctx context.Context, base string, m *made) error {
 	return p.demo.Put(ctx, &m.demoRecord)
 }
 
-// moveDemo follows the application to another address.
+// moveDemo follows the application to another address, and tells a client that an older
+// release made what it lacks.
 func (p *provider) moveDemo(ctx context.Context, id, base string) error {
 	client, err := p.server.Clients().Get(ctx, id)
 	switch {
@@ -107,10 +109,11 @@ func (p *provider) moveDemo(ctx context.Context, id, base string) error {
 	case err != nil:
 		return err
 	}
-	if p.server.Clients().Configured(id) || slices.Contains(client.RedirectURIs, demo.RedirectURI(base)) {
+	if p.server.Clients().Configured(id) || slices.Contains(client.RedirectURIs, demo.RedirectURI(base)) && client.BackchannelLogoutURI == demo.ToldURI(base) {
 		return nil
 	}
 	client.RedirectURIs, client.PostLogoutRedirectURIs = []string{demo.RedirectURI(base)}, []string{demo.SignedOutURI(base)}
+	client.BackchannelLogoutURI = demo.ToldURI(base)
 	_, err = p.server.Clients().Update(ctx, client)
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -50,10 +51,12 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	r.Handle("/readyz", readOnly(http.HandlerFunc(p.ready)))
 	r.Handle(u.Path+extraPath, readOnly(http.HandlerFunc(look.Stylesheet)))
 	r.Handle("/favicon.ico", readOnly(http.RedirectHandler(site.Icon, http.StatusFound))) // what is no page asks there
-	front, err := p.front(site, withDemo)
+	set, err := look.New(site, files, "files")
 	if err != nil {
 		return nil, err
 	}
+	front := p.front(set, withDemo)
+	r.NotFoundHandler = p.nowhere(set)
 	r.Handle(u.Path+"/", front)
 	if u.Path != "" {
 		r.Handle(u.Path, front)
@@ -87,11 +90,7 @@ func prefixOf(s *settings.Settings) string {
 }
 
 // front is the page for people who open the issuer.
-func (p *provider) front(site look.Site, withDemo bool) (http.Handler, error) {
-	set, err := look.New(site, files, "files")
-	if err != nil {
-		return nil, err
-	}
+func (p *provider) front(set *look.Set, withDemo bool) http.Handler {
 	issuer := p.server.Issuer()
 	page := struct{ Issuer, Demo, Account, Discovery, Errors string }{
 		Issuer: issuer, Account: issuer + prefixOf(p.settings) + "/account/apps",
@@ -104,7 +103,23 @@ func (p *provider) front(site look.Site, withDemo bool) (http.Handler, error) {
 		if err := set.Serve(w, http.StatusOK, "home.html", page); err != nil {
 			p.log.ErrorContext(r.Context(), "the front page failed", "err", err)
 		}
-	})), nil
+	}))
+}
+
+// nowhere answers where nothing is: a browser that opens a page with a way on,
+// anything else with a line of text. RFC 9110 §15.5.5
+func (p *provider) nowhere(set *look.Set) http.Handler {
+	discovery := p.server.Issuer() + "/.well-known/openid-configuration"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") { // as every browser says that opens a page
+			http.Error(w, "Nothing is here. The endpoints are listed at "+discovery, http.StatusNotFound)
+			return
+		}
+		if err := set.Serve(w, http.StatusNotFound, "nowhere.html", nil); err != nil {
+			p.log.ErrorContext(r.Context(), "the page of unknown paths failed", "err", err)
+		}
+	})
 }
 
 // readOnly serves what can only be looked at. RFC 9110 §15.5.6

@@ -75,7 +75,8 @@ func (i issuedCertificate) authenticate(_ context.Context, c *storage.Client, by
 		Roots: i.engine.config.Certificates.Roots, Intermediates: pool, CurrentTime: i.engine.store.Now(),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}); err != nil {
-		return unproven("certificate_untrusted").cause(err)
+		return unproven("certificate_untrusted").setting("MutualTLS.Roots").
+			detail("the certificate is of %s, issued by %s", quote(own.Subject.String()), quote(own.Issuer.String())).cause(err)
 	}
 	names := CertificateNames(c)
 	if len(names) != 1 { // a registration that was checked has one

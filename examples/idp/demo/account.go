@@ -36,7 +36,7 @@ func (a *App) showAccount(w http.ResponseWriter, r *http.Request, s *session) {
 		page.UserInfo, err = client.userinfo(ctx, s.account)
 	}
 	if err != nil {
-		page.UserInfoError = "Userinfo was refused: " + err.Error() + ". When you have signed out at the provider or taken this application's access away, its tokens have ended: sign out here, and in again."
+		page.UserInfoError = "Userinfo was refused: " + err.Error() + ". When this application's access was taken away at the provider, its tokens have ended: sign out here, and in again."
 	}
 	a.show(w, r, http.StatusOK, "signedin.html", page)
 }
@@ -182,12 +182,17 @@ func (a *App) signedOut(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	client.tryAgain(ctx, refresh, page.Result)
+}
+
+// tryAgain tries a refresh token that must be worth nothing, and notes what came of it.
+func (c *relying) tryAgain(ctx context.Context, refresh string, in *result) {
 	var refused *oauth2.RetrieveError
-	switch _, err := client.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token(); {
+	switch _, err := c.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: refresh}).Token(); {
 	case errors.As(err, &refused):
-		page.Result.Lines = append(page.Result.Lines, "The refresh token from before is refused: "+refused.ErrorCode)
+		in.Lines = append(in.Lines, "The refresh token from before is refused: "+refused.ErrorCode)
 	case err == nil:
-		page.Result.Bad = true
-		page.Result.Lines = append(page.Result.Lines, "The refresh token from before still works")
+		in.Bad = true
+		in.Lines = append(in.Lines, "The refresh token from before still works")
 	}
 }

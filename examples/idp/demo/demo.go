@@ -70,6 +70,18 @@ func RedirectURI(base string) string { return base + "/callback" }
 // SignedOutURI is where the provider sends people who signed out.
 func SignedOutURI(base string) string { return base + "/signed-out" }
 
+const toldPath = "/backchannel-logout"
+
+// ToldURI is where the provider tells that a session has ended, from server to
+// server. It is empty where the provider may not reach it: an https URL of its own
+// may lead into a network of yours, or show a certificate that it does not trust.
+func ToldURI(base string) string {
+	if !strings.HasPrefix(base, "http://") { // which is loopback
+		return ""
+	}
+	return base + toldPath
+}
+
 // Handler serves the application under its path.
 func (a *App) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -77,6 +89,7 @@ func (a *App) Handler() http.Handler {
 		"GET /{$}": a.home, "POST /login": a.login, "GET /callback": a.callback,
 		"POST /refresh": a.refresh, "POST /userinfo": a.userinfo,
 		"POST /logout": a.logout, "GET /signed-out": a.signedOut,
+		"POST " + toldPath: a.told, "GET /": a.nowhere,
 	} {
 		mux.HandleFunc(pattern, serve)
 	}
@@ -154,6 +167,13 @@ type problem struct{ Base, Title, Text, Detail string }
 func (a *App) fail(w http.ResponseWriter, r *http.Request, status int, title, text, detail string) {
 	a.config.Logger.InfoContext(r.Context(), "demo sign-in failed", "reason", title, "detail", detail)
 	a.show(w, r, status, "problem.html", problem{a.path, title, text, detail})
+}
+
+// nowhere answers where this application has nothing.
+func (a *App) nowhere(w http.ResponseWriter, r *http.Request) {
+	a.show(w, r, http.StatusNotFound, "problem.html", problem{
+		Base: a.path, Title: "Nothing is here", Text: "This application has no such page.",
+	})
 }
 
 // back shows the first page again, by a GET.

@@ -13,17 +13,24 @@ import (
 	"golang.org/x/oauth2"
 )
 
+type start struct {
+	Base   string
+	Result *result
+}
+
 // home shows the way in, or who is signed in.
 func (a *App) home(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(r)
 	if s == nil {
-		a.show(w, r, http.StatusOK, "start.html", struct{ Base string }{a.path})
+		a.show(w, r, http.StatusOK, "start.html", start{Base: a.path})
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.account == nil {
-		a.show(w, r, http.StatusOK, "start.html", struct{ Base string }{a.path})
+		page := start{Base: a.path, Result: s.result}
+		s.result = nil
+		a.show(w, r, http.StatusOK, "start.html", page)
 		return
 	}
 	a.showAccount(w, r, s)
