@@ -232,7 +232,7 @@ func (h *Handlers) ask(w http.ResponseWriter, r *http.Request, a *engine.Authori
 		return h.beginPushed(w, r, a, rec, id, secret)
 	}
 	err := h.store.Do(r.Context(), func(ctx context.Context) error {
-		rec, err := h.records.Get(ctx, at.record.Key)
+		rec, err := h.stored(ctx, at.record.Key)
 		if err != nil || rec.Step != at.record.Step {
 			return err
 		}

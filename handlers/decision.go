@@ -78,7 +78,7 @@ func asksForPage(prompt []string) bool {
 // the step it was read at. Else another request was faster: the same decision
 // gets its outcome, any other is sent to look where things stand.
 func (h *Handlers) move(ctx context.Context, in *Interaction, to func(rec *record) (outcome, error)) (outcome, error) {
-	rec, err := h.records.Get(ctx, in.record.Key)
+	rec, err := h.stored(ctx, in.record.Key)
 	if err != nil {
 		return outcome{}, err
 	}

@@ -220,7 +220,7 @@ func (h *Handlers) samePerson(r *http.Request, in *Interaction) (bool, *engine.E
 		return true, nil
 	}
 	err = h.store.Do(r.Context(), func(ctx context.Context) error {
-		fresh, err := h.records.Get(ctx, in.record.Key)
+		fresh, err := h.stored(ctx, in.record.Key)
 		if err != nil || fresh.Step != in.record.Step {
 			return err
 		}

@@ -304,7 +304,7 @@ func (h *Handlers) withDoubles(r *http.Request, list []present) ([]present, erro
 // not contend, and it is answered as that was.
 func (h *Handlers) storeLogout(ctx context.Context, at *resumed, list []present, signOut bool, said goodbye) (goodbye, error) {
 	if at != nil {
-		rec, err := h.records.Get(ctx, at.record.Key)
+		rec, err := h.stored(ctx, at.record.Key)
 		if err != nil {
 			return said, err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
@@ -133,7 +134,7 @@ func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error)
 	if !ok {
 		return nil, nil
 	}
-	rec, err := h.records.Get(ctx, key)
+	rec, err := h.stored(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, nil
 	}
@@ -141,6 +142,24 @@ func (h *Handlers) load(ctx context.Context, id string) (*record, *engine.Error)
 		return nil, storeFailed(err)
 	}
 	return rec, nil
+}
+
+// stored returns the interaction under a key as it stands now, the caller's own to change.
+// It is opened and decoded once for the page and the form that follows.
+func (h *Handlers) stored(ctx context.Context, key string) (*record, error) {
+	seen, err := h.records.View(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	own := *seen
+	// What is replaced as a whole may be shared until then. The rest is not: a hook gets
+	// the Subject, and what a device was told is noted in place.
+	own.Subject.AMR, own.Locales = slices.Clone(seen.Subject.AMR), slices.Clone(seen.Locales)
+	if seen.Device != nil {
+		claim := *seen.Device
+		own.Device = &claim
+	}
+	return &own, nil
 }
 
 // SetKey implements storage.Keyed.

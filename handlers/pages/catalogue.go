@@ -237,6 +237,9 @@ func readMessages(from fs.FS) (map[language.Tag]map[string]phrase, error) {
 // choose returns the language that suits a person best: what the client says of them
 // first, then what their browser says.
 func (c *catalogue) choose(uiLocales []string, acceptLanguage string) *Language {
+	if len(uiLocales) == 0 && acceptLanguage == "" {
+		return c.list[0]
+	}
 	var wanted []language.Tag
 	for _, name := range uiLocales {
 		if tag, err := language.Parse(name); err == nil {

@@ -30,6 +30,7 @@ type Set struct {
 	assets map[string]Asset
 	style  string // name of the stylesheet with its version
 	logo   string
+	logins *logins // nil: the login page is the host's own
 }
 
 // Asset is a static file.
@@ -95,11 +96,32 @@ func New(c Config) (*Set, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	if own, err := replaced(overlay, layoutFile, Login{}.file()); err != nil {
+		return nil, err
+	} else if !own {
+		s.logins = newLogins()
+	}
 	tried := s.words.list
 	if overlay == nil {
 		tried = tried[:1] // nothing can be wrong that our own tests would not have found
 	}
 	return s, s.try(tried)
+}
+
+// replaced says whether the overlay has one of these files.
+func replaced(overlay fs.FS, files ...string) (bool, error) {
+	if overlay == nil {
+		return false, nil
+	}
+	for _, file := range files {
+		switch _, err := fs.Stat(overlay, file); {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return false, fmt.Errorf("pages: %s: %w", file, err)
+		}
+	}
+	return false, nil
 }
 
 // try executes every page with sample data.
@@ -269,6 +291,24 @@ func (d Data) Text(key string, args ...any) (string, error) {
 
 // Render writes a page in a language. assets is the URL path of the static files.
 func (s *Set) Render(w io.Writer, l *Language, assets string, p Page) error {
+	var out bytes.Buffer // a page that fails half-way must not reach anybody
+	if err := s.render(&out, l, assets, p); err != nil {
+		return err
+	}
+	_, err := out.WriteTo(w)
+	return err
+}
+
+// render is Render into a buffer, which holds half a page after an error.
+func (s *Set) render(out *bytes.Buffer, l *Language, assets string, p Page) error {
+	execute := func(out *bytes.Buffer, p Page) error { return s.execute(out, l, assets, p) }
+	if login, ok := s.logins.repeats(p); ok {
+		return s.logins.render(out, l, assets, login, execute)
+	}
+	return execute(out, p)
+}
+
+func (s *Set) execute(out *bytes.Buffer, l *Language, assets string, p Page) error {
 	t := s.pages[p.file()]
 	if t == nil {
 		return fmt.Errorf("pages: there is no page %s", p.file())
@@ -281,12 +321,10 @@ func (s *Set) Render(w io.Writer, l *Language, assets string, p Page) error {
 	if s.logo != "" {
 		site.Logo = path.Join(assets, s.logo+"?v="+s.assets[s.logo].Tag)
 	}
-	var out bytes.Buffer // a page that fails half-way must not reach anybody
-	if err := t.ExecuteTemplate(&out, layoutFile, Data{Site: site, Page: p, language: l}); err != nil {
+	if err := t.ExecuteTemplate(out, layoutFile, Data{Site: site, Page: p, language: l}); err != nil {
 		return fmt.Errorf("pages: %s in %s: %w", p.file(), l.Tag(), err)
 	}
-	_, err := out.WriteTo(w)
-	return err
+	return nil
 }
 
 // Policy is the Content-Security-Policy of the pages. It has no form-action:
@@ -301,7 +339,7 @@ const scriptPolicy = Policy + "; script-src 'self'"
 // framed, cached or leaked.
 func (s *Set) Serve(w http.ResponseWriter, status int, l *Language, assets string, p Page) error {
 	var out bytes.Buffer
-	if err := s.Render(&out, l, assets, p); err != nil {
+	if err := s.render(&out, l, assets, p); err != nil {
 		return err
 	}
 	h := w.Header()
