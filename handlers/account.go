@@ -72,7 +72,7 @@ func (h *Handlers) startAccount(w http.ResponseWriter, r *http.Request, a *engin
 	}
 	in := h.view(a, at.record, at.id, at.secret)
 	in.decision = at.decision
-	o, e := h.moved(r, in, func(_ context.Context, rec *record) (outcome, error) {
+	o, e := h.moved(r, in, nil, func(_ context.Context, rec *record) (outcome, error) {
 		rec.Step = stepDone
 		return outcome{Place: h.path(rec.Account)}, nil
 	})

@@ -199,7 +199,7 @@ func (h *Handlers) accountsPage(w http.ResponseWriter, r *http.Request, in *Inte
 
 // toLogin leads from the choice of an account to the login.
 func (h *Handlers) toLogin(w http.ResponseWriter, r *http.Request, in *Interaction) *engine.Error {
-	o, e := h.moved(r, in, func(_ context.Context, rec *record) (outcome, error) {
+	o, e := h.moved(r, in, nil, func(_ context.Context, rec *record) (outcome, error) {
 		rec.Step = stepLogin
 		return outcome{Place: h.path("interaction/" + in.ID)}, nil
 	})
@@ -231,7 +231,7 @@ func (h *Handlers) chosen(r *http.Request, in *Interaction, p present) (outcome,
 	if lacking != nil && lacking.Reason == "acr_unmet" && next != "" {
 		lacking = nil // a step may raise it
 	}
-	return h.moved(r, in, func(ctx context.Context, rec *record) (outcome, error) {
+	return h.moved(r, in, nil, func(ctx context.Context, rec *record) (outcome, error) {
 		o := h.arrival(p)
 		o.Place = h.path("interaction/" + in.ID)
 		switch err := h.still(ctx, p); {

@@ -191,6 +191,9 @@ var errMustAsk = errors.New("handlers: the person has to be asked")
 // is written, but for an interaction that came by POST, and the hourly note of the
 // session.
 func (h *Handlers) answerAtOnce(ctx context.Context, a *engine.Authorization, p present, at *resumed) (outcome, error) {
+	if err := h.store.Load(ctx, h.engine.GrantRefs(p.ID, a.Client.ID, p.SessionID)...); err != nil {
+		return outcome{}, err
+	}
 	ask, scopes, err := h.mustAsk(ctx, a, p.Subject, false)
 	if err != nil {
 		return outcome{}, err

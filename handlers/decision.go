@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/internal/engine"
+	"github.com/doorward/doorward/storage"
 )
 
 var (
@@ -118,7 +119,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 	if e := h.unmet(in.a, s, in.record.CreatedAt, now); e != nil && (next == "" || e.Reason != "acr_unmet") {
 		return h.close(r, in, e)
 	}
-	return h.moved(r, in, func(ctx context.Context, rec *record) (outcome, error) {
+	return h.moved(r, in, h.engine.GrantRefs(s.ID, in.a.Client.ID, ""), func(ctx context.Context, rec *record) (outcome, error) {
 		rec.Brief = in.Brief
 		rec.Subject, rec.LoggedIn = s, !s.AuthTime.Before(rec.CreatedAt.Truncate(time.Second))
 		if next != "" {
@@ -135,10 +136,14 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 	})
 }
 
-// moved is move in a unit of work of its own.
-func (h *Handlers) moved(r *http.Request, in *Interaction, to func(ctx context.Context, rec *record) (outcome, error)) (outcome, *engine.Error) {
+// moved is move in a unit of work of its own, in which the records of refs are read
+// together with the interaction.
+func (h *Handlers) moved(r *http.Request, in *Interaction, refs []storage.Ref, to func(ctx context.Context, rec *record) (outcome, error)) (outcome, *engine.Error) {
 	var result outcome
 	err := h.store.Do(r.Context(), func(ctx context.Context) (err error) {
+		if err := h.store.Load(ctx, append(refs, h.records.Ref(in.record.Key))...); err != nil {
+			return err
+		}
 		result, err = h.move(ctx, in, func(rec *record) (outcome, error) { return to(ctx, rec) })
 		return err
 	})

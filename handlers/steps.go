@@ -166,7 +166,7 @@ func (h *Handlers) passStep(r *http.Request, in *Interaction, s Subject, name st
 			return h.close(r, in, e)
 		}
 	}
-	return h.moved(r, in, func(ctx context.Context, rec *record) (outcome, error) {
+	return h.moved(r, in, nil, func(ctx context.Context, rec *record) (outcome, error) {
 		p, err := h.atStep(ctx, r, rec)
 		if err != nil {
 			return outcome{}, err

@@ -44,8 +44,17 @@ func (e *Engine) toldSession(c *storage.Client, g *storage.Grant) string {
 	return e.pairwiseSession(c, g.SessionID)
 }
 
+// GrantRefs names what is read before a person is granted anything at a client, so that it
+// can be read together with what else a request needs. An empty sessionID names none.
+func (e *Engine) GrantRefs(subject, clientID, sessionID string) []storage.Ref {
+	return e.appendEpochs(append(make([]storage.Ref, 0, 5), e.config.ClientRef(subject)), subject, clientID, sessionID) // and one more
+}
+
 // newGrant makes the grant of what was approved, and reads what it depends on.
 func (e *Engine) newGrant(ctx context.Context, ok *Approval, c *storage.Client, id string) (*storage.Grant, error) {
+	if err := e.store.Load(ctx, e.GrantRefs(ok.Subject, c.ID, ok.SessionID)...); err != nil {
+		return nil, err
+	}
 	if err := e.checkNoClient(ctx, ok.Subject); err != nil {
 		return nil, err
 	}
