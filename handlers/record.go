@@ -90,7 +90,7 @@ func interactions(s *storage.Store) *storage.Collection[record] {
 			life = restartLife
 		}
 		return storage.Meta{ID: v.Key, Expiry: v.EndsAt.Add(life)}
-	})
+	}).Few()
 }
 
 // outcome is what a decision led to.

@@ -30,6 +30,7 @@ type Collection[T any] struct {
 	kind     string
 	schema   int
 	describe func(*T) Meta
+	views    int // how many View keeps in each generation; 0: generationSize
 }
 
 // Collect defines a collection. kind names it within the store and never

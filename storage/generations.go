@@ -1,14 +1,18 @@
 package storage
 
-import "sync"
+import (
+	"cmp"
+	"sync"
+)
 
-// generationSize is how many values one of the two generations holds.
+// generationSize is how many values one of the two generations holds where nothing is said.
 const generationSize = 1024
 
 // generations keeps what was used lately, and forgets the rest without looking for it: when
 // the young generation is full it becomes the old one, and what was old and not used since
 // is gone. It is safe for concurrent use; the zero value is empty.
 type generations[K comparable, V any] struct {
+	size       int // of one of them; 0: generationSize
 	mu         sync.Mutex
 	young, old map[K]V
 }
@@ -42,7 +46,7 @@ func (g *generations[K, V]) remove(k K) {
 }
 
 func (g *generations[K, V]) add(k K, value V) {
-	if len(g.young) >= generationSize {
+	if len(g.young) >= cmp.Or(g.size, generationSize) {
 		g.old, g.young = g.young, nil
 	}
 	if g.young == nil {

@@ -14,6 +14,17 @@ func (c *Collection[T]) View(ctx context.Context, id string) (*T, error) {
 	return c.view(ctx, id, (*unit).entry)
 }
 
+// Few lets View keep few values only, and returns c: for those that are looked at some times
+// in a row and then hardly any more. It is called before the first View.
+func (c *Collection[T]) Few() *Collection[T] {
+	c.views = fewViews
+	return c
+}
+
+// fewViews is how many values of a kind one generation holds after Few: what several
+// hundred callers at once need.
+const fewViews = 128
+
 // RecentView is View of what Recent returns.
 func (c *Collection[T]) RecentView(ctx context.Context, id string) (*T, error) {
 	return c.view(ctx, id, (*unit).recent)
@@ -37,7 +48,7 @@ func (c *Collection[T]) view(ctx context.Context, id string, find func(*unit, co
 	if id == "" {
 		return nil, ErrNotFound
 	}
-	c.store.keepSights(c.kind)
+	c.store.keepSights(c.kind, c.views)
 	err = c.store.Do(ctx, func(ctx context.Context) error {
 		e, err := find(c.store.unit(ctx), ctx, c.store.key(c.kind, id))
 		if err != nil {
@@ -100,8 +111,8 @@ func (s *Store) sightsOf(kind string) *sights {
 	return nil
 }
 
-// keepSights begins to keep the sights of a kind.
-func (s *Store) keepSights(kind string) {
+// keepSights begins to keep the sights of a kind, so many in a generation.
+func (s *Store) keepSights(kind string, size int) {
 	for {
 		was := s.sights.Load()
 		if was != nil && (*was)[kind] != nil {
@@ -111,7 +122,7 @@ func (s *Store) keepSights(kind string) {
 		if was != nil {
 			maps.Copy(all, *was)
 		}
-		all[kind] = &sights{}
+		all[kind] = &sights{size: size}
 		if s.sights.CompareAndSwap(was, &all) {
 			return
 		}

@@ -170,3 +170,29 @@ func TestSeenIsBounded(t *testing.T) {
 		t.Error("what is in use was forgotten")
 	}
 }
+
+// TestFewViewsAreKept looks at many values of a kind of which few are to be kept.
+func TestFewViewsAreKept(t *testing.T) {
+	w := newWorld(t)
+	s := w.open(t)
+	grants := storage.Grants(s).Few()
+	const many = 1000
+	kept := 0
+	for i := range many {
+		id := fmt.Sprint(i)
+		if err := grants.Insert(t.Context(), &storage.Grant{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := grants.View(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range many {
+		if grants.Seen(fmt.Sprint(i)) != nil {
+			kept++
+		}
+	}
+	if grants.Seen(fmt.Sprint(many-1)) == nil || kept > many/2 {
+		t.Errorf("%d of %d are kept", kept, many)
+	}
+}
