@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"time"
 
 	"github.com/doorward/doorward/storage"
@@ -16,3 +17,11 @@ func (b *Backend) LockOf(k storage.Key) int64 { return lockOf(b.schema, k.Namesp
 
 // Reconnect ends every connection as soon as it is idle; the next calls make new ones.
 func (b *Backend) Reconnect() { b.pool.Reset() }
+
+// Plans counts the calls of prepared statements on one connection: those that went by a
+// plan made once, and those that had one made for their values.
+func (b *Backend) Plans(ctx context.Context) (lasting, own int, err error) {
+	err = b.pool.QueryRow(ctx, `SELECT coalesce(sum(generic_plans), 0)::int, coalesce(sum(custom_plans), 0)::int
+		FROM pg_prepared_statements WHERE statement LIKE '%' || $1 || '%'`, quote(b.schema)).Scan(&lasting, &own)
+	return lasting, own, err
+}

@@ -148,7 +148,8 @@ func TestSettings(t *testing.T) {
 		CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
 			INSERT INTO public.seen SELECT s, current_setting(s) FROM unnest(ARRAY['synchronous_commit',
-				'transaction_isolation', 'statement_timeout', 'application_name', 'enable_seqscan']) s;
+				'transaction_isolation', 'statement_timeout', 'application_name', 'enable_seqscan',
+				'enable_sort', 'enable_bitmapscan', 'plan_cache_mode']) s;
 			RETURN NEW;
 		END $$;
 		CREATE TRIGGER note BEFORE INSERT ON doorward.records FOR EACH ROW EXECUTE FUNCTION public.note()`)
@@ -158,7 +159,8 @@ func TestSettings(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"synchronous_commit": "on", "transaction_isolation": "read committed", "statement_timeout": "3s",
-		"application_name": "mine", "enable_seqscan": "off",
+		"application_name": "mine", "enable_seqscan": "off", "enable_sort": "off", "enable_bitmapscan": "off",
+		"plan_cache_mode": "force_generic_plan",
 	} {
 		var got string
 		if err := admin.QueryRow(t.Context(), `SELECT setting FROM public.seen WHERE name = $1`, name).Scan(&got); err != nil || got != want {
