@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/doorward/doorward/handlers/pages"
@@ -83,6 +84,7 @@ type Handlers struct {
 	cookies  jar
 	guesses  *guesses
 	keySet   latest
+	reasons  func() (*prepared, error) // the page of errors, made once
 
 	beginnings tally[netip.Prefix]
 	signIns    tally[app]
@@ -119,6 +121,7 @@ func New(c Config) (*Handlers, error) {
 		consents: storage.Consents(c.Store), epochs: storage.NewEpochs(c.Store),
 		cookies: newJar(c.Issuer), guesses: newGuesses(), csrf: http.NewCrossOriginProtection(),
 	}
+	h.reasons = sync.OnceValues(h.renderReasons)
 	if h.consent == nil {
 		h.consent = ConsentFunc(serveConsentPage)
 	}

@@ -4,14 +4,17 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/internal/engine"
 )
 
@@ -116,4 +119,30 @@ func TestErrorURIKeepsSecrets(t *testing.T) {
 	}
 	page := w.browser().get("/errors")
 	page.shows(t, 200, `id="redirect_uri_mismatch"`, `id="code_expired"`)
+}
+
+// The page of errors is long and the same for everybody: it is made once, and a browser
+// that has it is not sent it again. RFC 9110 §13.1.2
+func TestErrorsPageIsMadeOnce(t *testing.T) {
+	w := newWorld(t, options{})
+	made := 0
+	render := w.h.reasons
+	w.h.reasons = sync.OnceValues(func() (*prepared, error) { made++; return render() })
+	first := w.browser().get("/errors")
+	first.shows(t, 200, `id="invalid_client"`)
+	if got := first.Header; got.Get("Content-Type") != "text/html; charset=utf-8" || got.Get("Cache-Control") != "public, max-age=3600" ||
+		got.Get("Content-Language") != "en" || got.Get("Content-Security-Policy") != pages.Policy || got.Get("X-Frame-Options") != "DENY" {
+		t.Errorf("the headers are %v", got)
+	}
+	r, err := http.NewRequest(http.MethodGet, w.url+"/errors", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("If-None-Match", first.Header.Get("ETag"))
+	if again := w.browser().send(r); again.StatusCode != http.StatusNotModified || again.body != "" {
+		t.Errorf("who has it is answered %d, %d bytes", again.StatusCode, len(again.body))
+	}
+	if made != 1 {
+		t.Errorf("it was made %d times", made)
+	}
 }
