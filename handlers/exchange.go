@@ -135,7 +135,7 @@ func (h *Handlers) serve(w http.ResponseWriter, r *http.Request, rule rule, endp
 				h.refuse(out, r, e)
 			}
 		}
-		baseHeaders(out.header, x.id, x.rule.referrer(out.status))
+		commonHeaders(out.header, x.id, x.rule.referrer(out.status))
 		out.send(w, r)
 	}()
 	if rule.origins != noOrigin && preflight(r) {

@@ -13,7 +13,7 @@ import (
 )
 
 // prepared is an answer that is the same for everybody and may be kept for some time. All
-// of it is made once, the values of its headers too, which nobody writes to.
+// of it is made once, the values of its headers too.
 type prepared struct {
 	body []byte
 	life time.Duration
@@ -33,15 +33,22 @@ func prepare(media string, body []byte, life time.Duration) *prepared {
 
 // write answers with it, or says that who asks has it already. RFC 9110 §13.1.2
 func (p *prepared) write(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
+	p.answer(w, r, p.headers(w.Header(), r))
+}
+
+// headers sets those of the answer and returns its status.
+func (p *prepared) headers(header http.Header, r *http.Request) (status int) {
 	header["Content-Type"], header["Cache-Control"], header["Etag"] = p.media, p.cache, p.etag
 	if p.known(r.Header.Get("If-None-Match")) {
-		w.WriteHeader(http.StatusNotModified)
-		return
+		return http.StatusNotModified
 	}
 	header["Content-Length"] = p.length
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
+	return http.StatusOK
+}
+
+func (p *prepared) answer(w http.ResponseWriter, r *http.Request, status int) {
+	w.WriteHeader(status)
+	if status == http.StatusOK && r.Method != http.MethodHead {
 		_, _ = w.Write(p.body) // the peer is gone: there is nobody to tell
 	}
 }
@@ -67,9 +74,11 @@ func servePrepared(w http.ResponseWriter, r *http.Request, rule *rule, p *prepar
 	if len(header) > 0 || r.ContentLength != 0 || rule.judge(r) != nil { // a body has to be bounded
 		return false
 	}
-	baseHeaders(header, requestID(r.Context()), noReferrer)
+	commonHeaders(header, requestID(r.Context()), noReferrer)
 	header["Access-Control-Allow-Origin"] = everybody
-	p.write(w, r)
+	status := p.headers(header, r)
+	own(header)
+	p.answer(w, r, status)
 	return true
 }
 

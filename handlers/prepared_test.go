@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/doorward/doorward/internal/engine"
 )
 
 // TestPreparedAnswersAsServe: who gets a prepared answer on the short way gets what serve
@@ -75,5 +77,57 @@ func TestResponseLeavesNothingBehind(t *testing.T) {
 	out.send(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	if rec.Code != http.StatusTeapot || rec.Body.Len() != 0 || rec.Header().Get("Content-Type") != "" || rec.Header().Get("Set-Cookie") != "a=b" {
 		t.Errorf("%d %v %q", rec.Code, rec.Header(), rec.Body)
+	}
+}
+
+// rewriting is a ResponseWriter of a host's middleware that changes headers where they are,
+// as one may: they are those of its answer.
+type rewriting struct{ http.ResponseWriter }
+
+func (w rewriting) WriteHeader(status int) {
+	for _, values := range w.Header() {
+		for i := range values {
+			values[i] = "changed"
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// TestHeadersAreThoseOfOneAnswer: what a host's middleware does to the headers of an answer
+// is not seen in another one.
+func TestHeadersAreThoseOfOneAnswer(t *testing.T) {
+	w := newWorld(t, options{})
+	metadata, err := w.h.Metadata(Endpoints{}, Offer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	json := func(out http.ResponseWriter, r *http.Request) {
+		w.h.serve(out, r, rule{name: "token", methods: toRead}, func(out http.ResponseWriter, _ *http.Request) *engine.Error {
+			return answerJSON(out, map[string]any{})
+		})
+	}
+	for place, serve := range map[string]http.HandlerFunc{"metadata": metadata, "jwks": w.h.JWKS, "json": json, "userinfo": w.h.UserInfo} {
+		for name, before := range map[string]http.Header{"nothing": {}, "a header of its own": {"X-Before": {"kept"}}} {
+			get := func(rewrites bool) http.Header {
+				rec := httptest.NewRecorder()
+				maps.Copy(rec.Header(), before.Clone())
+				r := httptest.NewRequest(http.MethodGet, "/", nil)
+				if rewrites {
+					serve(rewriting{rec}, r)
+				} else {
+					serve(rec, r)
+				}
+				header := rec.Result().Header
+				header.Del("X-Request-Id")
+				return header
+			}
+			first := get(false)
+			if changed := get(true); changed.Get("Cache-Control") != "changed" {
+				t.Fatalf("%s, %s: the middleware changed nothing: %v", place, name, changed)
+			}
+			if diff := cmp.Diff(first, get(false)); diff != "" {
+				t.Errorf("%s, %s: what one answer was changed to is seen in the next (-before +after):\n%s", place, name, diff)
+			}
+		}
 	}
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // Values of headers that are the same in every answer. A header is given another value
-// by another slice: these are never written to.
+// by another slice: these are never written to. Nor does who stands before us get to
+// write to them: see own.
 var (
 	everybody = []string{"*"}
 	mediaJSON = []string{"application/json"}
@@ -69,11 +70,12 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		for name, values := range b.header {
 			if name == "Set-Cookie" || name == "Vary" { // what stands before us may have some of its own
-				values = append(header[name], values...)
+				values = slices.Concat(header[name], values)
 			}
 			header[name] = values
 		}
 	}
+	own(w.Header())
 	if !b.written() {
 		b.status = http.StatusOK
 	}
@@ -83,8 +85,30 @@ func (b *response) send(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// baseHeaders sets what every answer carries, unless the endpoint said otherwise.
+// own gives the headers of an answer values that no other answer has: middleware of the
+// host may change them in place, and would change those of all answers to come.
+func own(header http.Header) {
+	count := 0
+	for _, values := range header {
+		count += len(values)
+	}
+	all := make([]string, 0, count)
+	for name, values := range header {
+		at := len(all)
+		all = append(all, values...)
+		header[name] = all[at:len(all):len(all)]
+	}
+}
+
+// baseHeaders gives an answer that is written by a host's handler what every answer of
+// ours carries.
 func baseHeaders(header http.Header, id string, referrer []string) {
+	commonHeaders(header, id, referrer)
+	own(header)
+}
+
+// commonHeaders sets what every answer carries, unless the endpoint said otherwise.
+func commonHeaders(header http.Header, id string, referrer []string) {
 	header["X-Request-Id"], header["X-Content-Type-Options"] = []string{id}, noSniff
 	unlessSet(header, "Referrer-Policy", referrer)
 	unlessSet(header, "Content-Security-Policy", noContent)
