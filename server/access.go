@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/doorward/doorward/handlers/bearer"
+	"github.com/doorward/doorward/internal/jsonvalue"
 	"github.com/doorward/doorward/storage"
 )
 
@@ -28,7 +29,7 @@ func (s *Server) Verify(ctx context.Context, token string) (*bearer.Token, error
 	claims := a.SignIn()
 	maps.Copy(claims, a.Claims) // which has none of these
 	for name, value := range claims {
-		claims[name] = storage.CloneJSON(value)
+		claims[name] = jsonvalue.Clone(value)
 	}
 	if a.Confirmation != (storage.Confirmation{}) {
 		claims["cnf"] = confirmationClaim(a.Confirmation)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+
+	"github.com/doorward/doorward/internal/jsonvalue"
 )
 
 // AskedClaims is what a client asked for by the parameter claims, beside what the
@@ -30,36 +32,14 @@ func (a AskedClaims) Clone() AskedClaims {
 	b := AskedClaims{IDToken: maps.Clone(a.IDToken), UserInfo: maps.Clone(a.UserInfo)}
 	for _, part := range []map[string]AskedClaim{b.IDToken, b.UserInfo} {
 		for name, c := range part {
-			c.Value, c.Values = CloneJSON(c.Value), slices.Clone(c.Values)
+			c.Value, c.Values = jsonvalue.Clone(c.Value), slices.Clone(c.Values)
 			for i := range c.Values {
-				c.Values[i] = CloneJSON(c.Values[i])
+				c.Values[i] = jsonvalue.Clone(c.Values[i])
 			}
 			part[name] = c
 		}
 	}
 	return b
-}
-
-// CloneJSON returns a copy of a value of JSON that shares nothing with it. What records hold
-// belongs to all requests that look at them, and a host may change what it is given.
-func CloneJSON(value any) any {
-	switch v := value.(type) {
-	case []string:
-		return slices.Clone(v)
-	case []any:
-		list := make([]any, len(v))
-		for i := range v {
-			list[i] = CloneJSON(v[i])
-		}
-		return list
-	case map[string]any:
-		members := make(map[string]any, len(v))
-		for name := range v {
-			members[name] = CloneJSON(v[name])
-		}
-		return members
-	}
-	return value
 }
 
 // Names returns the claims that are asked for, each once, in order.

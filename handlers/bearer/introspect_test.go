@@ -17,7 +17,7 @@ import (
 func TestIntrospection(t *testing.T) {
 	i := newIssuer(t)
 	v := i.remote()
-	i.tokens["opaque"] = i.active(map[string]any{"tenant": "acme", "username": nil})
+	i.tokens["opaque"] = i.active(map[string]any{"tenant": "acme", "username": nil, "realm": map[string]any{"roles": []string{"reader"}}})
 	got, err := v.Verify(t.Context(), "opaque")
 	if err != nil {
 		t.Fatal(err)
@@ -25,12 +25,18 @@ func TestIntrospection(t *testing.T) {
 	now := time.Unix(i.now.Unix(), 0)
 	want := &bearer.Token{
 		Subject: "alice", ClientID: "app", Scopes: []string{"notes:read", "profile"}, Audience: []string{resource},
-		IssuedAt: now, ExpiresAt: now.Add(10 * time.Minute), Claims: map[string]any{"tenant": "acme"},
+		IssuedAt: now, ExpiresAt: now.Add(10 * time.Minute), Claims: map[string]any{"tenant": "acme", "realm": map[string]any{"roles": []any{"reader"}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the token (-want +got):\n%s", diff)
 	}
 	got.Claims["tenant"], got.Scopes[0], got.Audience[0], got.Subject = "evil", "admin", "x", "root"
+	realm, _ := got.Claims["realm"].(map[string]any)
+	roles, _ := realm["roles"].([]any)
+	if len(roles) != 1 {
+		t.Fatalf("the roles are %v", realm)
+	}
+	roles[0], realm["name"] = "admin", "made up"
 	again, err := v.Verify(t.Context(), "opaque")
 	if diff := cmp.Diff(want, again); diff != "" || err != nil {
 		t.Errorf("what a handler changed was kept (-want +got): %v\n%s", err, diff)

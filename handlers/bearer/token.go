@@ -3,9 +3,10 @@ package bearer
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
+
+	"github.com/doorward/doorward/internal/jsonvalue"
 )
 
 // What a Verifier's errors are about. Their texts say more, for the log alone.
@@ -71,7 +72,10 @@ func (t *Token) MeantFor(resource string) bool { return slices.Contains(t.Audien
 // clone returns a copy that the caller may change.
 func (t *Token) clone() *Token {
 	c := *t
-	c.Scopes, c.Audience, c.Claims = slices.Clone(t.Scopes), slices.Clone(t.Audience), maps.Clone(t.Claims)
+	c.Scopes, c.Audience, c.Claims = slices.Clone(t.Scopes), slices.Clone(t.Audience), make(map[string]any, len(t.Claims))
+	for name, value := range t.Claims {
+		c.Claims[name] = jsonvalue.Clone(value)
+	}
 	return &c
 }
 
