@@ -313,11 +313,16 @@ func (in *Interaction) fail(w http.ResponseWriter, r *http.Request, e *engine.Er
 
 // view fills an Interaction from a checked request.
 func (h *Handlers) view(a *engine.Authorization, rec *record, id, secret string) *Interaction {
+	// A hook may change what it gets: the grant is made of what was asked for.
 	in := &Interaction{
-		ID: id, Client: viewClient(a.Client, a.RedirectURI), Scopes: h.viewScopes(a.Scopes), Audience: a.Audience,
-		Prompt: a.Prompt, MaxAge: a.MaxAge, ACRValues: a.ACRValues, LoginHint: a.LoginHint,
-		UILocales: a.UILocales, Display: a.Display, EssentialACR: a.EssentialACR, Claims: a.Asked.Clone(),
+		ID: id, Client: viewClient(a.Client, a.RedirectURI), Scopes: h.viewScopes(a.Scopes), Audience: slices.Clone(a.Audience),
+		Prompt: slices.Clone(a.Prompt), ACRValues: slices.Clone(a.ACRValues), LoginHint: a.LoginHint,
+		UILocales: slices.Clone(a.UILocales), Display: a.Display, EssentialACR: slices.Clone(a.EssentialACR), Claims: a.Asked.Clone(),
 		h: h, a: a, record: rec, secret: secret, interactive: rec != nil,
+	}
+	if a.MaxAge != nil {
+		age := *a.MaxAge
+		in.MaxAge = &age
 	}
 	if a.Hint != nil {
 		in.Hint = &HintView{Subject: a.Hint.Subject, SessionID: a.Hint.SessionID, names: func(id string) bool {

@@ -134,6 +134,22 @@ func TestAStepRaisesTheACR(t *testing.T) {
 	}
 }
 
+// What a hook does to its Interaction changes nothing of what was asked for.
+func TestAHookCanNotChangeWhatWasAsked(t *testing.T) {
+	lower := deed("lower", func(in *Interaction) bool {
+		for i := range in.EssentialACR {
+			in.EssentialACR[i] = ""
+		}
+		return false
+	}, nil)
+	w := newWorld(t, options{steps: []Step{lower}})
+	b := w.browser()
+	place := b.get(w.authorize("own", "claims", `{"id_token":{"acr":{"essential":true,"values":["high"]}}}`)).to(t)
+	if got := b.post(place+"?step=login", alice()).answer(t, "https://own.example/cb"); got.Get("error") != "unmet_authentication_requirements" {
+		t.Errorf("the client gets %v", got)
+	}
+}
+
 // Whoever is revoked between the password and the second factor gets no session.
 func TestRevokedBetweenSteps(t *testing.T) {
 	w := newWorld(t, options{steps: factorAndOrg()})
