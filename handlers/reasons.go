@@ -17,7 +17,7 @@ const reasonsLife = time.Hour
 func (h *Handlers) errorsPage(w http.ResponseWriter, r *http.Request) *engine.Error {
 	page, err := h.reasons()
 	if err != nil {
-		return failed("errors page", err)
+		return failed("internal", err)
 	}
 	w.Header().Set("Content-Security-Policy", pages.Policy)
 	w.Header().Set("Content-Language", h.pages.Language(nil, "").Tag())
