@@ -32,6 +32,7 @@ type entry struct {
 	read     bool
 	recent   bool     // not read, but kept from a read shortly before
 	revision Revision // 0: absent or expired when read
+	outdated Revision // that Recent has shown and that is not the one which was read then; 0: none
 	schema   int
 	expiry   time.Time
 	plain    []byte // as read, opened
@@ -263,12 +264,19 @@ func (u *unit) load(ctx context.Context, keys ...Key) error {
 	now := u.store.Now()
 	for i, k := range missing {
 		e := u.at(k)
+		shown := e.revision
+		if !e.recent {
+			shown = 0
+		}
 		e.recent, e.revision, e.schema, e.plain, e.sight = false, 0, 0, nil, nil
 		if found[i].Revision != 0 && !found[i].Expired(now) {
 			if e.schema, e.plain, e.sight, err = u.store.look(ctx, &found[i]); err != nil {
 				return err
 			}
 			e.revision, e.expiry = found[i].Revision, found[i].Expiry
+		}
+		if shown != e.revision {
+			e.outdated = shown
 		}
 		e.read = true
 	}
@@ -314,6 +322,9 @@ func (u *unit) write(ctx context.Context, k Key, w write) {
 	}
 	if w.op.Action != ActionAdd {
 		w.op.If = At(e.revision)
+		if e.outdated != 0 { // what is put may be made of it: a conflict
+			w.op.If = At(e.outdated)
+		}
 	}
 	w.op.Key = k
 	e.pending = &w
