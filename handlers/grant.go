@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/doorward/doorward/internal/engine"
 	"github.com/doorward/doorward/storage"
@@ -82,7 +83,7 @@ func AdaptGrants(grants []Grant) []engine.Grant {
 func exchangeGrant(ctx context.Context, g Grant, r *engine.GrantRequest) (*engine.GrantResult, error) {
 	client := r.Client.Clone()
 	client.Secret, client.Secrets = "", nil
-	result, err := g.Exchange(ctx, &GrantRequest{Client: *client, Form: r.Form, Scopes: r.Scopes, Audience: r.Audience})
+	result, err := g.Exchange(ctx, &GrantRequest{Client: *client, Form: r.Form, Scopes: r.Scopes, Audience: slices.Clone(r.Audience)})
 	if told := (*GrantError)(nil); errors.As(err, &told) {
 		return nil, &engine.Error{
 			Code: told.code(), Reason: "grant_refused", Status: http.StatusBadRequest,

@@ -111,3 +111,30 @@ func TestFurtherGrant(t *testing.T) {
 		t.Errorf("a client of an unknown grant: %v", err)
 	}
 }
+
+// A grant that writes to what it was given changes nothing of what the client asked for.
+func TestGrantThatWritesToItsRequest(t *testing.T) {
+	c := valid(t)
+	c.Grants = []handlers.Grant{{Type: badge, Exchange: func(_ context.Context, r *handlers.GrantRequest) (*handlers.GrantResult, error) {
+		r.Audience[0], r.Form["resource"][0], r.Scopes[0] = "https://other.test", "https://other.test", "openid"
+		return &handlers.GrantResult{Subject: handlers.Subject{ID: "alice"}, Scopes: []string{"notes:read"}}, nil
+	}}}
+	c.Clients = []storage.Client{{
+		ID: "reader", Secret: "a secret of the reader's", GrantTypes: []string{badge}, Scope: "openid notes:read", Audiences: []string{"https://api.test", "https://other.test"},
+	}}
+	s := start(t, c)
+	form := url.Values{"grant_type": {badge}, "scope": {"notes:read"}, "resource": {"https://api.test"}}
+	r := httptest.NewRequest(http.MethodPost, c.Issuer+"/oauth/token", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("reader", url.QueryEscape("a secret of the reader's"))
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if w := serve(s.Handler(), r); w.Code != http.StatusOK || json.Unmarshal(w.Body.Bytes(), &answer) != nil {
+		t.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	token, err := s.Verify(t.Context(), answer.Token)
+	if err != nil || !slices.Equal(token.Audience, []string{"https://api.test"}) {
+		t.Errorf("%+v, %v", token, err)
+	}
+}

@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
@@ -42,7 +42,7 @@ type exchangeKey struct{}
 // further runs a further grant type as one of ours.
 func (e *Engine) further(g Grant) decide {
 	return func(ctx context.Context, c *storage.Client, form url.Values) (*issuance, error) {
-		r := &GrantRequest{Client: c.Clone(), Form: maps.Clone(form)}
+		r := &GrantRequest{Client: c.Clone(), Form: url.Values(http.Header(form).Clone())} // the host may write to it
 		var refusal *Error
 		if form.Get("scope") != "" || len(c.DefaultScopes()) > 0 {
 			if r.Scopes, refusal = e.grantable(c, form.Get("scope")); refusal != nil {
