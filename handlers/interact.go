@@ -46,42 +46,28 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		return nil
 	}
 	at.decision = h.store.MAC("interaction decision", []byte(r.Method), []byte(r.URL.RawQuery), body)
-	if at.record.Logout && (at.record.Step == stepDone || at.record.ended(h.now())) {
-		if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && o.Goodbye != nil {
-			return h.goodbyeAgain(w, r, at, *o.Goodbye)
-		}
-		again := at.record.Step == stepDone && r.URL.Query().Has("session")
-		if decision := formField(r, body, "decision"); r.Method == http.MethodPost && (decision == "stay" || decision == "signout" && again) {
-			return h.logoutStep(w, r, at) // there is nothing to ask again
-		}
-		return h.signOut(w, r, at.record.params(), nil) // a late click, or Back
+	decision := ""
+	if r.Method == http.MethodPost {
+		decision = formField(r, body, "decision")
 	}
-	if at.record.Device != nil && at.record.Step == stepDone {
-		h.deviceDone(w, r, at.record)
-		return nil
-	}
-	if at.record.Account != "" && (at.record.Step == stepDone || at.record.ended(h.now())) {
-		redirect(w, h.path(at.record.Account))
-		return nil
-	}
-	restart := r.Method == http.MethodPost && formField(r, body, "decision") == "restart"
 	over := at.record.ended(h.now()) || at.record.Step == stepDone
 	switch {
-	case restart && over:
+	case at.record.Logout && over:
+		return h.logoutOver(w, r, at, decision)
+	case at.record.Device != nil && at.record.Step == stepDone:
+		h.deviceDone(w, r, at.record)
+		return nil
+	case at.record.Account != "" && over:
+		redirect(w, h.path(at.record.Account))
+		return nil
+	case decision == "restart" && over:
 		return h.restart(w, r, at.record)
-	case restart: // it goes on where it stands
+	case decision == "restart": // it goes on where it stands
 		redirect(w, h.path("interaction/"+at.id))
 		return nil
 	}
-	// Where a GET led to another page of ours, that page is shown: sending the
-	// browser there again would be a circle.
-	if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && (o.Answer != nil || r.Method == http.MethodPost) {
+	if o, ok := h.givenAgain(r, at); ok {
 		return h.deliver(w, r, o, at.record.ClientID)
-	}
-	if at.record.Step == stepDone && r.Method == http.MethodGet && r.URL.RawQuery == theAnswer {
-		if o, ok := at.record.last(h.now(), at.secret); ok {
-			return h.deliver(w, r, o, at.record.ClientID)
-		}
 	}
 	switch {
 	case at.record.Step == stepDone:
@@ -94,6 +80,19 @@ func (h *Handlers) interact(w http.ResponseWriter, r *http.Request) *engine.Erro
 		return h.logoutStep(w, r, at)
 	}
 	return h.takeStep(w, r, at)
+}
+
+// givenAgain returns the outcome that the same request had before, or that a script fetches.
+func (h *Handlers) givenAgain(r *http.Request, at *resumed) (outcome, bool) {
+	// Where a GET led to another page of ours, that page is shown: sending the
+	// browser there again would be a circle.
+	if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && (o.Answer != nil || r.Method == http.MethodPost) {
+		return o, true
+	}
+	if at.record.Step == stepDone && r.Method == http.MethodGet && r.URL.RawQuery == theAnswer {
+		return at.record.last(h.now(), at.secret)
+	}
+	return outcome{}, false
 }
 
 // sameSite refuses a form that was sent from another site.

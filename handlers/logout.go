@@ -88,6 +88,18 @@ func (h *Handlers) signOut(w http.ResponseWriter, r *http.Request, params url.Va
 	return nil
 }
 
+// logoutOver answers at an interaction to sign out that is done, or whose time is over.
+func (h *Handlers) logoutOver(w http.ResponseWriter, r *http.Request, at *resumed, decision string) *engine.Error {
+	if o, ok := at.record.again(h.now(), at.decision, at.secret); ok && o.Goodbye != nil {
+		return h.goodbyeAgain(w, r, at, *o.Goodbye)
+	}
+	again := at.record.Step == stepDone && r.URL.Query().Has("session")
+	if decision == "stay" || decision == "signout" && again {
+		return h.logoutStep(w, r, at) // there is nothing to ask again
+	}
+	return h.signOut(w, r, at.record.params(), nil) // a late click, or Back
+}
+
 // logoutStep serves the page that asks, and takes its answer.
 func (h *Handlers) logoutStep(w http.ResponseWriter, r *http.Request, at *resumed) *engine.Error {
 	decision := ""
