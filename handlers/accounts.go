@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -235,7 +236,7 @@ func (h *Handlers) chosen(r *http.Request, in *Interaction, p present) (outcome,
 		o := h.arrival(p)
 		o.Place = h.path("interaction/" + in.ID)
 		switch err := h.still(ctx, p); {
-		case err == errSignedOut: //nolint:errorlint // it is made there
+		case errors.Is(err, errSignedOut):
 			return outcome{Place: o.Place}, nil
 		case err != nil:
 			return outcome{}, err

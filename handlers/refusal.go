@@ -195,11 +195,7 @@ func developerText(e *engine.Error) string {
 
 // show answers with a page.
 func (h *Handlers) show(w http.ResponseWriter, r *http.Request, status int, p pages.Page) {
-	h.showIn(w, r, status, h.words(r), p)
-}
-
-func (h *Handlers) showIn(w http.ResponseWriter, r *http.Request, status int, l *pages.Language, p pages.Page) {
-	if err := h.pages.Serve(w, status, l, h.path("assets"), p); err != nil {
+	if err := h.pages.Serve(w, status, h.words(r), h.path("assets"), p); err != nil {
 		x := exchangeOf(r.Context())
 		h.log.LogAttrs(r.Context(), slog.LevelError, "a page failed", append(h.logAttrs(x), slog.String("err", err.Error()))...)
 		http.Error(w, "Something went wrong. Request ID "+x.id, http.StatusInternalServerError)

@@ -1,6 +1,6 @@
 // Command doorward is our server as a host would run it: one bbolt file with durable
-// commits, or PostgreSQL, ES256 or RS256. Only the password check is a stub, and the limit of sign-ins of
-// one person is off, because few people sign in very often here.
+// commits, or PostgreSQL, ES256 or RS256. Only the password check is a stub, and the limit
+// of sign-ins of one person is off, because few people sign in very often here.
 package main
 
 import (
@@ -41,14 +41,8 @@ func build(ctx context.Context, o peer.Options, issuer string) (*peer.Server, er
 	return over(ctx, o, issuer, backend, log, func() peer.Stats { return stats(name, backend.Stats()) })
 }
 
-// keeper is a backend that is opened here.
-type keeper interface {
-	storage.Backend
-	Close() error
-}
-
 // over makes the server over a backend, which it closes.
-func over(ctx context.Context, o peer.Options, issuer string, backend keeper, log *slog.Logger, stats func() peer.Stats) (*peer.Server, error) {
+func over(ctx context.Context, o peer.Options, issuer string, backend storage.Backend, log *slog.Logger, stats func() peer.Stats) (*peer.Server, error) {
 	s, err := server.New(ctx, config(o, issuer, backend, log))
 	if err != nil {
 		return nil, errors.Join(err, backend.Close())
