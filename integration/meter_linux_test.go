@@ -229,8 +229,9 @@ func (s *surroundings) samples(pid int) {
 		ranNow, waitedNow := scheduled(pid)
 		now := time.Now()
 		wall := now.Sub(from)
-		starved := min(wall-min(wall, ranNow-ran), waitedNow-waited)
-		s.starved = append(s.starved, sample{span{from, now, ""}, max(0, ranNow-ran), max(0, starved)})
+		busy := max(0, ranNow-ran) // a thread that has ended counts no more
+		starved := min(wall-min(wall, busy), waitedNow-waited)
+		s.starved = append(s.starved, sample{span{from, now, ""}, busy, max(0, starved)})
 		from, ran, waited = now, ranNow, waitedNow
 	}
 }

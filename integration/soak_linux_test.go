@@ -293,9 +293,9 @@ func flat(t *testing.T, what string, figures []int, percent, slack int) {
 
 // TestSoak has 1 to 256 connections do everything that clients and people do, against the
 // real binary on a file, for DOORWARD_SOAK seconds, by turns. Nothing fails, and what the
-// process holds at rest grows neither in memory nor in connections. In the long form the
-// server leaves nobody waiting while it answers nobody, but for what the disk and the
-// machine did not do meanwhile, and the file stays as large as it was.
+// process holds at rest grows neither in memory nor in connections. In the long form there
+// is no time in which requests wait and none is answered, but for what the disk and the
+// machine were to blame for, and the file stays as large as it was.
 func TestSoak(t *testing.T) {
 	few := 2
 	if testing.Short() {
