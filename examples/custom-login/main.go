@@ -19,6 +19,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -41,6 +42,11 @@ func main() {
 }
 
 func run(ctx context.Context, address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; stop the program that uses this port, or write another one in main", err)
+	}
+	defer l.Close()
 	backend, err := bolt.Open("custom-login.db")
 	if err != nil {
 		return err
@@ -70,9 +76,9 @@ func run(ctx context.Context, address string) error {
 	go func() { running <- idp.Run(ctx) }()
 
 	fmt.Println("Open " + issuer + " and sign in as alice with the password wonderland")
-	web := &http.Server{Addr: address, Handler: routes, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { web.Close() })()
-	if err := web.ListenAndServe(); ctx.Err() == nil {
+	if err := web.Serve(l); ctx.Err() == nil {
 		return err
 	}
 	return <-running

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -215,5 +216,30 @@ func TestShort(t *testing.T) {
 		if n := strings.Count(string(text), "\n"); n >= 150 {
 			t.Errorf("%s has %d lines, want less than 150", name, n)
 		}
+	}
+}
+
+// A port that is taken is an error that names it, and nobody is sent there before.
+func TestBusyPort(t *testing.T) {
+	t.Chdir(t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	printed, err := os.Create("printed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer printed.Close()
+	stdout := os.Stdout
+	os.Stdout = printed
+	defer func() { os.Stdout = stdout }()
+	busy := l.Addr().String()
+	if err := run(t.Context(), busy); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "stop the program") {
+		t.Errorf("the error is %v", err)
+	}
+	if said, err := os.ReadFile("printed"); err != nil || len(said) > 0 {
+		t.Errorf("it prints %q, %v", said, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -36,6 +37,11 @@ func main() {
 }
 
 func run(ctx context.Context, address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; stop the program that uses this port, or write another one in main", err)
+	}
+	defer l.Close()
 	backend, err := bolt.Open("mcp.db")
 	if err != nil {
 		return err
@@ -48,9 +54,9 @@ func run(ctx context.Context, address string) error {
 	}
 	go idp.Run(ctx)
 	fmt.Println("Add " + issuer + "/mcp to an MCP client, and sign in as alice with the password wonderland")
-	web := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { web.Close() })()
-	if err := web.ListenAndServe(); ctx.Err() == nil {
+	if err := web.Serve(l); ctx.Err() == nil {
 		return err
 	}
 	return nil

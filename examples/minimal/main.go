@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"html/template"
 	"log"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -139,6 +140,11 @@ func (a *application) subject(r *http.Request) (handlers.Subject, error) {
 // doorward end
 
 func run(ctx context.Context, address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("%w; stop the program that uses this port, or write another one in main", err)
+	}
+	defer l.Close()
 	app := &application{sessions: map[string]session{}}
 	routes := app.routes()
 	// doorward
@@ -166,9 +172,9 @@ func run(ctx context.Context, address string) error {
 	go idp.Run(ctx)
 	// doorward end
 	fmt.Println("Notes: http://" + address)
-	web := &http.Server{Addr: address, Handler: routes, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: routes, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { web.Close() })()
-	if err := web.ListenAndServe(); ctx.Err() == nil {
+	if err := web.Serve(l); ctx.Err() == nil {
 		return err
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 	"html/template"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -47,6 +48,15 @@ func main() {
 }
 
 func run(ctx context.Context, provider, page string) error {
+	var listeners []net.Listener
+	for _, address := range []string{provider, page} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("%w; stop the program that uses this port, or write another one in main", err)
+		}
+		defer l.Close()
+		listeners = append(listeners, l)
+	}
 	backend, err := bolt.Open("spa.db")
 	if err != nil {
 		return err
@@ -64,17 +74,19 @@ func run(ctx context.Context, provider, page string) error {
 	go idp.Run(ctx)
 	fmt.Println("Open " + application + " and sign in as alice with the password wonderland")
 	ended := make(chan error, 2)
-	for address, handler := range map[string]http.Handler{provider: idp.Handler(), page: web} {
-		web := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	for i, handler := range []http.Handler{idp.Handler(), web} {
+		web := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 		defer context.AfterFunc(ctx, func() { web.Close() })()
-		go func() { ended <- web.ListenAndServe() }()
+		go func() { ended <- web.Serve(listeners[i]) }()
 	}
 	select {
 	case err := <-ended:
-		return err
+		if ctx.Err() == nil {
+			return err
+		}
 	case <-ctx.Done():
-		return nil
 	}
+	return nil
 }
 
 const clientID = "spa"
