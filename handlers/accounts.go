@@ -36,7 +36,7 @@ func (h *Handlers) several() bool { return h.source == nil && h.config.Accounts 
 // accounts returns who is signed in in this browser, whoever was there last first. No
 // person is there twice.
 func (h *Handlers) accounts(ctx context.Context, r *http.Request) ([]present, error) {
-	all, _, err := h.sessionsHere(ctx, r)
+	all, _, err := h.sessionsHere(ctx, r, h.session)
 	return onceEach(all), err
 }
 
@@ -52,8 +52,8 @@ func onceEach(all []present) (list []present) {
 
 // sessionsHere returns every session of this browser in the order of accounts, and the
 // cookies of accounts that are of no session any more. A person has two where two tabs
-// signed them in at the same time.
-func (h *Handlers) sessionsHere(ctx context.Context, r *http.Request) (list []present, stale []string, err error) {
+// signed them in at the same time. read is session, or kept.
+func (h *Handlers) sessionsHere(ctx context.Context, r *http.Request, read func(ctx context.Context, key string) (present, error)) (list []present, stale []string, err error) {
 	if h.source != nil {
 		return nil, nil, nil
 	}
@@ -75,7 +75,7 @@ func (h *Handlers) sessionsHere(ctx context.Context, r *http.Request) (list []pr
 		}
 		p := present{}
 		if ok && !known {
-			if p, err = h.session(ctx, key); err != nil {
+			if p, err = read(ctx, key); err != nil {
 				return nil, nil, err
 			}
 			alive[key] = !p.nobody()

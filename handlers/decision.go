@@ -128,7 +128,7 @@ func (h *Handlers) acceptLogin(r *http.Request, in *Interaction, s Subject) (out
 		if h.source != nil {
 			return h.settle(ctx, in, rec, outcome{})
 		}
-		before, err := h.current(ctx, r)
+		before, err := h.replaced(ctx, r)
 		if err != nil {
 			return outcome{}, err
 		}
@@ -212,7 +212,7 @@ func (h *Handlers) acceptSilently(r *http.Request, in *Interaction, s Subject) (
 		}
 		person := s
 		if h.source == nil {
-			before, err := h.current(ctx, r)
+			before, err := h.replaced(ctx, r)
 			if err != nil {
 				return err
 			}

@@ -150,11 +150,12 @@ func (h *Handlers) shownIsGone(w http.ResponseWriter, r *http.Request, at *resum
 // in this browser: whoever the hint speaks of, else whoever was there last. It is one at
 // least, who may be nobody.
 func (h *Handlers) leaving(r *http.Request, f *farewell) ([]present, error) {
-	if !h.several() {
+	if h.source != nil {
 		p, err := h.current(r.Context(), r)
 		return []present{p}, err
 	}
-	list, err := h.accounts(r.Context(), r)
+	all, _, err := h.sessionsHere(r.Context(), r, h.kept)
+	list := onceEach(all)
 	if err != nil || len(list) == 0 {
 		return []present{{}}, err
 	}
@@ -301,7 +302,7 @@ func (h *Handlers) endLogout(w http.ResponseWriter, r *http.Request, at *resumed
 // withDoubles adds the other sessions that these people have in this browser: who signs out
 // of one would still be signed in by it.
 func (h *Handlers) withDoubles(r *http.Request, list []present) ([]present, error) {
-	all, _, err := h.sessionsHere(r.Context(), r)
+	all, _, err := h.sessionsHere(r.Context(), r, h.kept)
 	for _, p := range all {
 		is := func(q present) bool { return q.ID == p.ID }
 		if slices.ContainsFunc(list, is) && !slices.ContainsFunc(list, func(q present) bool { return q.SessionID == p.SessionID }) {

@@ -60,6 +60,18 @@ func (h *Handlers) current(ctx context.Context, r *http.Request) (present, error
 
 // session returns who is signed in by one of our own sessions.
 func (h *Handlers) session(ctx context.Context, key string) (present, error) {
+	p, err := h.kept(ctx, key)
+	if err == nil && p.session != nil && p.AuthTime.After(h.now().Add(clockLeeway)) {
+		// The clock was ahead when they signed in, and is right again. Nothing tells how
+		// long ago that was, so nobody's max_age is answered by it.
+		return present{}, nil
+	}
+	return p, err
+}
+
+// kept returns who has one of our own sessions, also where the sign-in lies in the future:
+// when the clock has caught up it counts again, so what ends sessions has to end it too.
+func (h *Handlers) kept(ctx context.Context, key string) (present, error) {
 	var s *storage.Session
 	err := h.store.Do(ctx, func(ctx context.Context) (err error) {
 		if s, err = h.sessions.Get(ctx, key); err != nil {
@@ -77,14 +89,18 @@ func (h *Handlers) session(ctx context.Context, key string) (present, error) {
 	if err != nil {
 		return present{}, err
 	}
-	if s.AuthTime.After(h.now().Add(clockLeeway)) {
-		// The clock was ahead when they signed in, and is right again. Nothing tells how
-		// long ago that was, so nobody's max_age is answered by it.
-		return present{}, nil
-	}
 	return present{session: s, Subject: Subject{
 		ID: s.Subject, Name: s.Name, SessionID: s.ID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Org: s.Org,
 	}}, nil
+}
+
+// replaced returns who has the session of ours whose place a sign-in in this browser takes.
+func (h *Handlers) replaced(ctx context.Context, r *http.Request) (present, error) {
+	key, ok := opaque.TokenKey(browserPrefix, h.cookies.read(r, sessionCookie))
+	if !ok {
+		return present{}, nil
+	}
+	return h.kept(ctx, key)
 }
 
 // sessionStamp returns the epochs that a session depends on.
@@ -112,7 +128,7 @@ func (h *Handlers) signIn(ctx context.Context, r *http.Request, s Subject, befor
 	var others []present
 	var stale []string
 	if h.several() {
-		all, gone, err := h.sessionsHere(ctx, r)
+		all, gone, err := h.sessionsHere(ctx, r, h.kept)
 		if err != nil {
 			return s, nil, outcome{}, err
 		}

@@ -189,7 +189,7 @@ func (h *Handlers) passStep(r *http.Request, in *Interaction, s Subject, name st
 		}
 		if h.source == nil && (rec.Pending || rec.Raised || changed) {
 			if rec.Pending { // it has no session yet, but the browser may have one of before
-				if p, err = h.current(ctx, r); err != nil {
+				if p, err = h.replaced(ctx, r); err != nil {
 					return outcome{}, err
 				}
 			}
