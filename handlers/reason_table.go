@@ -69,6 +69,7 @@ var reasons = []reason{
 	{"client_secret_missing", "invalid_client", "The client has a secret and did not send it.", "Send it, or register the client with token_endpoint_auth_method none."},
 	{"client_secret_unexpected", "invalid_client", "The client sent a secret and is registered without one.", "Leave it out, or register the client with a secret."},
 	{"client_secret_wrong", "invalid_client", "The secret is wrong, or has expired.", "Compare it with what is registered, or rotate it."},
+	{"assertion_missing", "invalid_client", "The client is registered to sign an assertion, and none came.", "Send client_assertion with client_assertion_type, or change token_endpoint_auth_method; the log has the method."},
 	{"assertion_type_unknown", "invalid_request", "The client_assertion_type is not the one of signed JWTs.", "Send urn:ietf:params:oauth:client-assertion-type:jwt-bearer."},
 	{"assertion_unexpected", "invalid_client", "The client sent an assertion and is registered for another method.", "Register it with token_endpoint_auth_method private_key_jwt and its public keys."},
 	{"assertion_malformed", "invalid_client", "The client assertion is not a signed JWT that is accepted here.", "Sign a compact JWT by RS256, PS256, ES256 or EdDSA; the log says what is wrong with it."},

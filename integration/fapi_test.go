@@ -3,6 +3,7 @@ package integration
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"golang.org/x/oauth2"
@@ -44,6 +45,14 @@ func TestFAPI2(t *testing.T) {
 	a := answered(t)(w.person().open(w.endpoint("authorize") + "?" + plain.Encode()))
 	if to := a.location(); to == nil || to.Query().Get("error") != "invalid_request" {
 		t.Errorf("a request that was not pushed: %s", a)
+	}
+	bare := request()
+	bare.Del("code_challenge")
+	bare.Del("code_challenge_method")
+	w.journal.turn()
+	expect(t, "without PKCE", ask("par", bare, false), http.StatusBadRequest, "invalid_request", "pkce_required")
+	if said := w.journal.since(); !strings.Contains(said, "turn PKCE on") || strings.Contains(said, "skip_pkce") {
+		t.Errorf("it advises what the profile forbids:\n%s", said)
 	}
 	pushed := ask("par", request(), false)
 	expect(t, "pushing", pushed, http.StatusCreated)

@@ -63,6 +63,14 @@ func TestFAPI2(t *testing.T) {
 		{"a loopback redirect", func(c *server.Config) {
 			c.Clients = with(func(c *storage.Client) { c.RedirectURIs = []string{"http://127.0.0.1/cb"} })
 		}, []string{at + "redirect_uris[0]"}},
+		{"a loopback redirect of a loopback issuer", func(c *server.Config) {
+			c.Issuer = "http://localhost:8080"
+			c.Clients = with(func(c *storage.Client) { c.RedirectURIs = []string{"http://127.0.0.1/cb", "http://localhost:3000/cb"} })
+		}, nil},
+		{"an app's own scheme with a loopback issuer", func(c *server.Config) {
+			c.Issuer = "http://localhost:8080"
+			c.Clients = with(func(c *storage.Client) { c.RedirectURIs = []string{"com.example.app:/cb"} })
+		}, []string{at + "redirect_uris[0]", at + "redirect_uris[0]"}},
 		{"no PKCE", func(c *server.Config) { c.Clients = with(func(c *storage.Client) { c.Insecure.SkipPKCE = true }) }, []string{at + "insecure"}},
 		{"rotation of a client", func(c *server.Config) {
 			c.Clients = with(func(c *storage.Client) { c.RefreshPolicy = storage.RefreshWindow })

@@ -101,7 +101,7 @@ func (s *Server) openEngine(secrets *engine.ClientSecrets, fetch *outbound.Clien
 		Client: s.clients.lookup, ClientRef: s.clients.ref, Used: s.clients.used, Secrets: secrets,
 		Fetch:  fetch,
 		Outbox: s.outbox, SignOutEndsOffline: c.SignOutEndsOffline,
-		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, Resources: c.engineResources(),
+		Scopes: c.scopeNames(), DefaultAudience: c.DefaultAudience, RequirePushed: c.RequirePushed, RequireSigned: c.RequireSigned, NoExceptions: c.FAPI2, Resources: c.engineResources(),
 		DPoP: engine.DPoPRules(c.DPoP), Certificates: c.MutualTLS.rules(), Signatures: c.signatures(),
 		Lifetimes: engine.Lifetimes{
 			Code: c.Lifetimes.Code, AccessToken: c.Lifetimes.AccessToken, JWTAccessToken: c.Lifetimes.JWTAccessToken, IDToken: c.Lifetimes.IDToken, PushedRequest: c.Lifetimes.PushedRequest,

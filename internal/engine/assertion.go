@@ -52,7 +52,7 @@ func (s signedAssertion) authenticate(ctx context.Context, c *storage.Client, by
 	case c == nil:
 		return unproven("client_unknown")
 	case c.TokenEndpointAuthMethod != s.method:
-		return unproven("assertion_unexpected").detail("%s is registered for %q", quote(c.ID), c.TokenEndpointAuthMethod)
+		return unproven("assertion_unexpected").detail("%s and sent an assertion of %s", registration(c), s.method)
 	}
 	header, payload, err := s.verify(ctx, c, string(by.Assertion))
 	if err != nil {
@@ -140,9 +140,13 @@ func (s signedAssertion) judgeNames(c *storage.Client, claims map[string]json.Ra
 	case ok && aud == s.engine.config.TokenURL && c.Insecure.AssertionForTokenEndpoint:
 		return nil
 	}
-	return refuse(codeInvalidClient, "assertion_audience",
+	refusal := refuse(codeInvalidClient, "assertion_audience",
 		"The aud of the client assertion must be the issuer "+quote(s.engine.config.Issuer)+" as a single string.").
-		detail("it is %s", clean(string(claims["aud"]), 200)).setting("insecure.assertion_for_token_endpoint")
+		detail("it is %s", clean(string(claims["aud"]), 200))
+	if s.engine.config.NoExceptions {
+		return refusal
+	}
+	return refusal.setting("insecure.assertion_for_token_endpoint")
 }
 
 // judgeTimes checks when the assertion counts and returns when it ends. Clocks may

@@ -299,7 +299,7 @@ func TestAssertionForms(t *testing.T) {
 		"client with a secret":  {as(good, "web"), "assertion_unexpected", true},
 		"another signer":        {as(good, "legacy"), "assertion_key_unknown", true},
 		"secret of a signer":    {engine.Credentials{ClientID: "robot", Method: "client_secret_basic", Secret: secret.Secret}, "client_secret_wrong", true},
-		"nothing of a signer":   {engine.Credentials{ClientID: "robot", Method: "none"}, "client_secret_missing", true},
+		"nothing of a signer":   {engine.Credentials{ClientID: "robot", Method: "none"}, "assertion_missing", true},
 		"disabled":              {off.assert(nil), "client_disabled", false},
 		"another algorithm":     {fixed.assert(nil), "assertion_algorithm", false},
 		"legacy, issuer":        {legacy.assert(nil), "", false},
@@ -320,6 +320,20 @@ func TestAssertionForms(t *testing.T) {
 		}
 		if c.hidden != (refusal.Anchor() == "invalid_client") {
 			t.Errorf("%s: the client is told %s: %s", name, refusal.Anchor(), refusal.Description)
+		}
+	}
+}
+
+// TestAdviceAboutAudiences: the exception is advised where a client may have it.
+// FAPI 2.0 Security Profile §5.3.2
+func TestAdviceAboutAudiences(t *testing.T) {
+	for strict, setting := range map[bool]string{false: "insecure.assertion_for_token_endpoint", true: ""} {
+		w := newWorld(t, func(c *engine.Config) { c.NoExceptions = strict })
+		s := w.addSigner(storage.Client{ID: "robot", GrantTypes: machine})
+		_, refusal := w.ask(s.assert(map[string]any{"aud": tokenURL}))
+		refused(t, refusal, "invalid_client", "assertion_audience")
+		if refusal.Setting != setting {
+			t.Errorf("under a profile %v: the setting is %q", strict, refusal.Setting)
 		}
 	}
 }

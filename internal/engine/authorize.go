@@ -132,7 +132,7 @@ func (e *Engine) checkAuthorize(ctx context.Context, a *Authorization, from orig
 		func() error { return orNil(unsupported(form)) },
 		func() error { return orNil(a.readResponse(form)) },
 		func() error { return orNil(e.readAccess(a, form)) },
-		func() error { return orNil(checkChallenge(a.Client, form)) },
+		func() error { return orNil(e.checkChallenge(a.Client, form)) },
 		func() error { return orNil(a.readKey(form)) },
 		func() error { return orNil(a.readPerson(form, e.prompts())) },
 		func() error { return orNil(a.readClaims(form)) },

@@ -55,6 +55,32 @@ func TestAuthorizeWithoutRedirect(t *testing.T) {
 	}
 }
 
+// Leaving out PKCE is advised to nobody whose registration may not have it.
+// FAPI 2.0 Security Profile §5.3.2
+func TestAdviceAboutPKCE(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		public, strict  bool
+		setting, detail string
+	}{
+		{"a client with a secret", false, false, "insecure.skip_pkce", ""},
+		{"a public client", true, false, "", "turn PKCE on in the client"},
+		{"under a profile", false, true, "", "turn PKCE on in the client"},
+	} {
+		w := newWorld(t, func(config *engine.Config) { config.NoExceptions = c.strict })
+		client := publicClient()
+		if !c.public {
+			client.TokenEndpointAuthMethod = ""
+		}
+		w.add(client)
+		_, refusal := w.CheckAuthorize(t.Context(), request("code_challenge", "", "code_challenge_method", ""))
+		refused(t, refusal, "invalid_request", "pkce_required")
+		if refusal.Setting != c.setting || !strings.Contains(refusal.Detail, c.detail) {
+			t.Errorf("%s: the setting is %q, the detail %q", c.name, refusal.Setting, refusal.Detail)
+		}
+	}
+}
+
 // Everything else goes back to the client, before anybody signs in.
 func TestAuthorizeRefusals(t *testing.T) {
 	w := newWorld(t, nil)

@@ -50,10 +50,21 @@ func (noSecret) authenticate(_ context.Context, c *storage.Client, by Credential
 	switch {
 	case c == nil:
 		return unproven("client_unknown")
+	case c.TokenEndpointAuthMethod == storage.AuthMethodPrivateKey, c.TokenEndpointAuthMethod == storage.AuthMethodSecretJWT:
+		return unproven("assertion_missing").detail("%s, and no client_assertion came", registration(c)).setting("token_endpoint_auth_method")
 	case !c.Public() || by.Secret != "":
-		return unproven("client_secret_missing")
+		return unproven("client_secret_missing").detail("%s, and no secret came", registration(c)).setting("token_endpoint_auth_method")
 	}
 	return nil
+}
+
+// registration says for the log by which method a client is to prove who it is.
+func registration(c *storage.Client) string {
+	method := c.TokenEndpointAuthMethod
+	if method == "" {
+		method = methodBasic + " or " + methodPost
+	}
+	return "the client " + quote(c.ID) + " is registered for " + clean(method, 80)
 }
 
 // presentedSecret is a confidential client's: a secret in the header or the body.
@@ -103,7 +114,11 @@ func (e *Engine) authenticate(ctx context.Context, by Credentials) (*storage.Cli
 	}
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == codeInvalidClient:
-		if refusal.Detail == "" {
+		switch {
+		case refusal.Detail != "":
+		case client != nil:
+			refusal.detail("%s and authenticated by %s", registration(client), by.Method)
+		default:
 			refusal.detail("the client %s authenticated by %s", quote(by.ClientID), by.Method)
 		}
 		return nil, e.unauthenticated(ctx, by, refusal)

@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"crypto/x509"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +84,62 @@ func TestClientAuthentication(t *testing.T) {
 	_, method := w.ask(by("pinned", pinned.Secret, basic))
 	if method.Setting != "token_endpoint_auth_method" {
 		t.Errorf("the setting is %q", method.Setting)
+	}
+}
+
+// Who sends nothing is told apart by what was expected, in the log alone. RFC 7591 §2
+func TestMissingCredentials(t *testing.T) {
+	w := newWorld(t, func(c *engine.Config) { c.Certificates.Accept = true })
+	machine := []string{"client_credentials"}
+	w.addConfidential(storage.Client{ID: "free", GrantTypes: machine})
+	for _, method := range []string{"client_secret_post", storage.AuthMethodSecretJWT} {
+		w.addConfidential(storage.Client{ID: method, GrantTypes: machine, TokenEndpointAuthMethod: method})
+	}
+	w.addSigner(storage.Client{ID: storage.AuthMethodPrivateKey, GrantTypes: machine})
+	w.add(storage.Client{ID: storage.AuthMethodSelfSigned, GrantTypes: machine, TokenEndpointAuthMethod: storage.AuthMethodSelfSigned})
+	told := ""
+	for id, c := range map[string]struct{ reason, method, lacks string }{
+		"free":                       {"client_secret_missing", "client_secret_basic or client_secret_post", "no secret came"},
+		"client_secret_post":         {"client_secret_missing", "client_secret_post", "no secret came"},
+		storage.AuthMethodSecretJWT:  {"assertion_missing", storage.AuthMethodSecretJWT, "no client_assertion came"},
+		storage.AuthMethodPrivateKey: {"assertion_missing", storage.AuthMethodPrivateKey, "no client_assertion came"},
+		storage.AuthMethodSelfSigned: {"certificate_missing", storage.AuthMethodSelfSigned, "no certificate came"},
+	} {
+		_, refusal := w.ask(engine.Credentials{ClientID: id, Method: "none"})
+		refused(t, refusal, "invalid_client", c.reason)
+		for _, part := range []string{"'" + id + "'", "is registered for " + c.method, c.lacks} {
+			if !strings.Contains(refusal.Detail, part) {
+				t.Errorf("%s: the detail %q lacks %q", id, refusal.Detail, part)
+			}
+		}
+		if told == "" {
+			told = refusal.Description
+		}
+		if refusal.Anchor() != "invalid_client" || refusal.Description != told {
+			t.Errorf("%s: the client is told %s: %s", id, refusal.Anchor(), refusal.Description)
+		}
+	}
+	// So is who proves it in another way.
+	_, refusal := w.ask(engine.Credentials{ClientID: storage.AuthMethodPrivateKey, Secret: "x", Method: "client_secret_basic"})
+	refused(t, refusal, "invalid_client", "client_secret_wrong")
+	if want := "is registered for private_key_jwt and authenticated by client_secret_basic"; !strings.Contains(refusal.Detail, want) {
+		t.Errorf("the detail %q lacks %q", refusal.Detail, want)
+	}
+}
+
+// A token that is bound to a certificate and comes without one is not said to have come
+// with another. RFC 8705 §3
+func TestMissingCertificates(t *testing.T) {
+	w := newWorld(t, nil)
+	for detail, from := range map[string]engine.Sender{
+		"no certificate came":                 {},
+		"the SHA-256 of the one that came is": {Certificates: []*x509.Certificate{{Raw: []byte("another")}}},
+	} {
+		_, refusal := w.CheckSender(t.Context(), &engine.Access{Confirmation: storage.Confirmation{X5T: "bound"}}, "token", "Bearer", from)
+		refused(t, refusal, "invalid_token", "certificate_other")
+		if !strings.HasPrefix(refusal.Detail, detail) || strings.Contains(refusal.Detail, "''") {
+			t.Errorf("the detail is %q, want %q", refusal.Detail, detail)
+		}
 	}
 }
 

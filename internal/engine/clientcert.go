@@ -155,7 +155,7 @@ func shownCertificate(c *storage.Client, by Credentials) (*x509.Certificate, *Er
 	case by.Secret != "":
 		return nil, unproven("client_secret_unexpected")
 	case len(by.Certificates) == 0:
-		return nil, unproven("certificate_missing").detail("no certificate came over TLS, nor in the header of a listed proxy")
+		return nil, unproven("certificate_missing").detail("%s; %s", registration(c), came(""))
 	}
 	return by.Certificates[0], nil
 }

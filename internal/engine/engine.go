@@ -61,6 +61,10 @@ type Config struct {
 	// Certificates say whether clients may show TLS certificates.
 	Certificates CertificateRules
 
+	// NoExceptions says that the profile of the server forbids what storage.InsecureClient
+	// allows, so that no refusal advises it. FAPI 2.0 Security Profile §5.3.2
+	NoExceptions bool
+
 	// RequirePushed refuses authorize requests that were not pushed. RFC 9126 §5
 	RequirePushed bool
 

@@ -72,16 +72,24 @@ func (e *Engine) readHint(ctx context.Context, a *Authorization, form url.Values
 }
 
 // checkChallenge asks for PKCE with S256 of every client that is not exempt. A
-// challenge that no verifier can meet is refused before anybody signs in for it.
+// challenge that no verifier can meet is refused before anybody signs in for it. The
+// exemption is advised where it may be given alone.
 // RFC 7636 §4.2, §4.4.1, RFC 9700 §2.1.1
-func checkChallenge(c *storage.Client, form url.Values) *Error {
+func (e *Engine) checkChallenge(c *storage.Client, form url.Values) *Error {
 	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
 	case challenge == "" && method == "" && exemptFromPKCE(c):
 		return nil
 	case challenge == "":
-		return refuse(codeInvalidRequest, "pkce_required",
-			"The parameter code_challenge is missing: PKCE with code_challenge_method=S256 is required.").setting("insecure.skip_pkce")
+		refusal := refuse(codeInvalidRequest, "pkce_required",
+			"The parameter code_challenge is missing: PKCE with code_challenge_method=S256 is required.")
+		switch {
+		case c.Public():
+			return refusal.detail("without a secret nothing else protects the code: turn PKCE on in the client")
+		case e.config.NoExceptions:
+			return refusal.detail("the profile of the server allows no exception: turn PKCE on in the client")
+		}
+		return refusal.setting("insecure.skip_pkce")
 	case method != "S256":
 		return refuse(codeInvalidRequest, "pkce_method_unsupported",
 			"The code_challenge_method "+quote(method)+" is not supported: send code_challenge_method=S256.")

@@ -167,9 +167,17 @@ func sameSender(ctx context.Context, bound storage.Confirmation, what string) *E
 	}
 	if bound.X5T != "" && !hmac.Equal([]byte(has.certificate), []byte(bound.X5T)) {
 		return refuse(codeInvalidGrant, "certificate_other", "The "+what+" is bound to another TLS client certificate than the one that came, if any.").
-			detail("the one that came is %s", quote(has.certificate))
+			detail("%s", came(has.certificate))
 	}
 	return nil
+}
+
+// came says for the log which certificate a request has shown.
+func came(thumbprint string) string {
+	if thumbprint == "" {
+		return "no certificate came over TLS, nor in the header of a listed proxy"
+	}
+	return "the SHA-256 of the one that came is " + quote(thumbprint)
 }
 
 // bind binds what is issued to the key that the request has shown. The refresh
@@ -206,7 +214,7 @@ func (e *Engine) CheckSender(ctx context.Context, a *Access, token, scheme strin
 func (e *Engine) checkSender(ctx context.Context, a *Access, token, scheme string, from Sender) (string, error) {
 	if x5t := a.Confirmation.X5T; x5t != "" && !hmac.Equal([]byte(thumbprintOf(from.Certificates)), []byte(x5t)) { // RFC 8705 §3
 		return "", refuse(codeInvalidToken, "certificate_other", "The access token is bound to another TLS client certificate than the one that came, if any.").
-			detail("the one that came is %s", quote(thumbprintOf(from.Certificates)))
+			detail("%s", came(thumbprintOf(from.Certificates)))
 	}
 	switch {
 	case a.Confirmation.JKT == "" && scheme == dpop.Scheme:
