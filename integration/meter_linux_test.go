@@ -133,10 +133,19 @@ func (m *meter) with(connections int) {
 	m.few = connections <= 16
 }
 
+// requests returns how many there were.
+func (m *meter) requests() (total int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.count {
+		total += n
+	}
+	return total
+}
+
 // report tells how many requests there were and how long they took.
 func (m *meter) report(t *testing.T) {
 	t.Helper()
-	total := 0
 	for _, name := range slices.Sorted(maps.Keys(m.count)) {
 		alone := "none of few"
 		if took := slices.Sorted(slices.Values(m.alone[name])); len(took) > 0 {
@@ -144,9 +153,8 @@ func (m *meter) report(t *testing.T) {
 			alone = fmt.Sprintf("of up to 16 connections: p50 %v, p99.9 %v, the longest %v", rounded(took[last/2]), rounded(took[last*999/1000]), rounded(took[last]))
 		}
 		t.Logf("%-22s %8d requests, the longest %v; %s", name, m.count[name], rounded(m.longest[name]), alone)
-		total += m.count[name]
 	}
-	t.Logf("%d requests in all", total)
+	t.Logf("%d requests in all", m.requests())
 }
 
 func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
