@@ -209,11 +209,13 @@ func (h *house) serve(x *call, readyFile string) error {
 	return err
 }
 
-// bounded is a server that nobody holds by being slow or by sending much.
+// bounded is a server that nobody holds by being slow or by sending much. With HTTP/2
+// WriteTimeout ends a request and no connection.
 func bounded(routes http.Handler) *http.Server {
 	return &http.Server{
 		Handler: routes, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{WriteByteTimeout: writeTimeout},
 	}
 }
 

@@ -30,15 +30,17 @@ func (l *oneByOne) Accept() (net.Conn, error) {
 func (l *oneByOne) Close() error   { close(l.closed); return nil }
 func (l *oneByOne) Addr() net.Addr { return &net.TCPAddr{} }
 
+// slurp takes what is sent and has a long answer.
+func slurp(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusRequestTimeout)
+		return
+	}
+	_, _ = w.Write(make([]byte, 1<<20))
+}
+
 // Whoever is slow is cut off, and when: a byte now and then gains no time.
 func TestSlowConnectionsAreCutOff(t *testing.T) {
-	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			w.WriteHeader(http.StatusRequestTimeout)
-			return
-		}
-		_, _ = w.Write(make([]byte, 1<<20))
-	})
 	const post, get = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, c := range map[string]struct {
 		first, drip string
@@ -58,7 +60,7 @@ func TestSlowConnectionsAreCutOff(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &oneByOne{next: make(chan net.Conn), closed: make(chan struct{})}
-			web := bounded(routes)
+			web := bounded(http.HandlerFunc(slurp))
 			ended := make(chan error, 1)
 			go func() { ended <- web.Serve(l) }()
 			client, server := net.Pipe()
