@@ -3,31 +3,14 @@ package handlers
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/doorward/doorward/internal/pipe"
 )
-
-// pipe is a listener with one connection, in memory, so that time can be that of a bubble.
-type pipe struct {
-	once   chan net.Conn
-	closed chan struct{}
-}
-
-func (p *pipe) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.once:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipe) Close() error   { close(p.closed); return nil }
-func (p *pipe) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A host's own server may have no time-outs at all, as http.ListenAndServe has none: a body
 // that never comes still ends, with an answer that says why, also where nobody would have
@@ -45,12 +28,14 @@ func TestSlowBodiesInABareServer(t *testing.T) {
 		"of a page":             {"POST /oauth/interaction/x HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\n", http.StatusRequestTimeout},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			p := &pipe{once: make(chan net.Conn), closed: make(chan struct{})}
+			l := pipe.Listen()
 			web := &http.Server{Handler: w.mux}
 			ended := make(chan error, 1)
-			go func() { ended <- web.Serve(p) }()
-			client, server := net.Pipe()
-			p.once <- server
+			go func() { ended <- web.Serve(l) }()
+			client, _, err := l.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
 			began := time.Now()
 			if _, err := io.WriteString(client, c.head+"Host: id.example\r\nContent-Length: 100\r\n\r\nx=y"); err != nil {
 				t.Fatal(err)

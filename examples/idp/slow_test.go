@@ -3,32 +3,14 @@ package main
 import (
 	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/doorward/doorward/internal/pipe"
 )
-
-// oneByOne is a listener whose connections are in memory, so that time can be that of a
-// bubble.
-type oneByOne struct {
-	next   chan net.Conn
-	closed chan struct{}
-}
-
-func (l *oneByOne) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.next:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *oneByOne) Close() error   { close(l.closed); return nil }
-func (l *oneByOne) Addr() net.Addr { return &net.TCPAddr{} }
 
 // slurp takes what is sent and has a long answer.
 func slurp(w http.ResponseWriter, r *http.Request) {
@@ -59,13 +41,14 @@ func TestSlowConnectionsAreCutOff(t *testing.T) {
 		"an answer that is not read": {get, "", false, writeTimeout},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &oneByOne{next: make(chan net.Conn), closed: make(chan struct{})}
+			l := pipe.Listen()
 			web := bounded(http.HandlerFunc(slurp))
 			ended := make(chan error, 1)
 			go func() { ended <- web.Serve(l) }()
-			client, server := net.Pipe()
-			watched := &watched{Conn: server, gone: make(chan struct{})}
-			l.next <- watched
+			client, gone, err := l.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
 			began := time.Now()
 			go func() {
 				_, err := io.WriteString(client, c.first)
@@ -78,7 +61,7 @@ func TestSlowConnectionsAreCutOff(t *testing.T) {
 				go func() { _, _ = io.Copy(io.Discard, bufio.NewReader(client)) }()
 			}
 			select {
-			case <-watched.gone:
+			case <-gone:
 				if after := time.Since(began); after < c.after || after > c.after+time.Second {
 					t.Errorf("%s: cut off after %v, not %v", name, after, c.after)
 				}
@@ -91,19 +74,4 @@ func TestSlowConnectionsAreCutOff(t *testing.T) {
 			time.Sleep(2 * time.Second) // who drips sees that the connection has ended
 		})
 	}
-}
-
-// watched tells when it was closed.
-type watched struct {
-	net.Conn
-	gone chan struct{}
-}
-
-func (w *watched) Close() error {
-	select {
-	case <-w.gone:
-	default:
-		close(w.gone)
-	}
-	return w.Conn.Close()
 }

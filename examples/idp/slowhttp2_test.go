@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -12,6 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/doorward/doorward/internal/pipe"
 )
 
 // Over TLS the limits are counted by request, as HTTP/2 has many on one connection: one
@@ -42,14 +43,15 @@ func TestSlowHTTP2ConnectionsAreCutOff(t *testing.T) {
 		"an answer that is not read": {true, true, &get, false, writeTimeout},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &oneByOne{next: make(chan net.Conn), closed: make(chan struct{})}
+			l := pipe.Listen()
 			web := bounded(http.HandlerFunc(slurp))
 			web.TLSConfig = &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}
 			ended := make(chan error, 1)
 			go func() { ended <- web.ServeTLS(l, "", "") }()
-			client, server := net.Pipe()
-			watched := &watched{Conn: server, gone: make(chan struct{})}
-			l.next <- watched
+			client, gone, err := l.Dial()
+			if err != nil {
+				t.Fatal(err)
+			}
 			began := time.Now()
 			conn := tls.Client(client, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"}})
 			if c.shakes {
@@ -71,7 +73,7 @@ func TestSlowHTTP2ConnectionsAreCutOff(t *testing.T) {
 				}()
 			}
 			select {
-			case <-watched.gone:
+			case <-gone:
 				if after := time.Since(began); after < c.after || after > c.after+leaving {
 					t.Errorf("%s: cut off after %v, not %v", name, after, c.after)
 				}
