@@ -9,7 +9,7 @@ import (
 
 // SetPatience shortens how long a call waits for a connection, and for an answer.
 func (b *Backend) SetPatience(acquire, answer time.Duration) {
-	b.acquireTimeout, b.patience = acquire, answer
+	b.acquireTimeout, b.trips.patience, b.patience = acquire, acquire, answer
 }
 
 // LockOf returns the advisory lock that guards a record.

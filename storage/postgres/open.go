@@ -60,6 +60,7 @@ func OpenWith(ctx context.Context, dsn string, o Options) (*Backend, error) {
 		b.log = slog.Default()
 	}
 	b.sql = statementsIn(b.schema)
+	b.trips.read, b.trips.patience, b.trips.free = b.getAll, b.acquireTimeout, max(1, int(config.MaxConns)/4)
 	b.presence = presence{lock: lockOf(b.schema, "open"), pids: map[int32]struct{}{}}
 	config.AfterConnect, config.BeforeClose = b.presence.connected, b.presence.closing
 	if b.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {

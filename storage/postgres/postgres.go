@@ -112,6 +112,7 @@ type Backend struct {
 
 	presence presence // what others see of this one
 	clock    serverClock
+	trips    trips
 
 	acquireTimeout time.Duration // how long a call waits for a free connection
 

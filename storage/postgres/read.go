@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,11 +54,19 @@ func (b *Backend) Get(ctx context.Context, keys ...storage.Key) ([]storage.Recor
 	if len(keys) == 0 {
 		return []storage.Record{}, nil
 	}
+	found, err := b.trips.get(ctx, keys)
+	if errors.Is(err, errNoTurn) {
+		return nil, b.unavailable(fmt.Errorf("%w from %s within %v", err, b.place, b.acquireTimeout))
+	}
+	return found, err
+}
+
+// getAll reads records in one round trip.
+func (b *Backend) getAll(ctx context.Context, keys []storage.Key) (found []storage.Record, err error) {
 	namespaces, kinds, ids := make([][]byte, len(keys)), make([][]byte, len(keys)), make([][]byte, len(keys))
 	for i, k := range keys {
 		namespaces[i], kinds[i], ids[i] = []byte(k.Namespace), []byte(k.Kind), []byte(k.ID)
 	}
-	var found []storage.Record
 	var sent time.Time
 	err = b.read(ctx, b.sql.get, []any{namespaces, kinds, ids}, func() {
 		found, sent = make([]storage.Record, len(keys)), time.Now()

@@ -105,12 +105,13 @@ DECLARE
 	old       bytea[];
 	seen      bigint;
 	at_entry  integer := 1;
+	done      boolean; -- an assignment calls a function without a query of its own, unlike PERFORM
 BEGIN
 	FOR i IN 1 .. cardinality(locks) LOOP
 		IF writes[i] THEN
-			PERFORM pg_advisory_xact_lock(locks[i]);
+			done := pg_advisory_xact_lock(locks[i]) IS NULL;
 		ELSE
-			PERFORM pg_advisory_xact_lock_shared(locks[i]);
+			done := pg_advisory_xact_lock_shared(locks[i]) IS NULL;
 		END IF;
 	END LOOP;
 
@@ -151,7 +152,7 @@ BEGIN
 			DELETE FROM {{schema}}.records r
 				WHERE r.namespace = namespaces[i] AND r.kind = kinds[i] AND r.id = ids[i] AND r.revision = f.revision;
 			IF FOUND THEN
-				PERFORM {{schema}}.unlist_1(namespaces[i], kinds[i], ids[i], f.entries);
+				done := {{schema}}.unlist_1(namespaces[i], kinds[i], ids[i], f.entries) IS NULL;
 			END IF;
 		ELSIF actions[i] = 1 OR actions[i] = 4 THEN
 			until := expiries[i];
@@ -181,8 +182,8 @@ BEGIN
 					VALUES (next, until, namespaces[i], kinds[i], ids[i], mine, new_value);
 			END IF;
 			IF old <> mine THEN
-				PERFORM {{schema}}.unlist_1(namespaces[i], kinds[i], ids[i], old);
-				PERFORM {{schema}}.list_1(namespaces[i], kinds[i], ids[i], mine);
+				done := {{schema}}.unlist_1(namespaces[i], kinds[i], ids[i], old) IS NULL;
+				done := {{schema}}.list_1(namespaces[i], kinds[i], ids[i], mine) IS NULL;
 			END IF;
 		END IF;
 	END LOOP;
