@@ -13,6 +13,8 @@
 //	idp rotate-data-key        seal what is stored by a new key
 //	idp move --to-postgres-file FILE | --to-store FILE
 //	                           move the store, also while the server runs
+//	idp pages FOLDER [NAME ...]
+//	                           write the built-in pages, to be changed
 //	idp config check FILE      print all that is wrong with a configuration file
 //	idp doctor URL             walk a deployed server as a client would
 //	idp version
@@ -77,6 +79,7 @@ type commandLine struct {
 	Rotate  rotateCommand  `cmd:"" name:"rotate-data-key" help:"Seal what is stored by a new key, also while the server runs."`
 	Move    moveCommand    `cmd:"" help:"Move the store to PostgreSQL or to a file, also while the server runs."`
 	Config_ configCommands `cmd:"" name:"config" help:"Look at a configuration file."`
+	Pages   pagesCommand   `cmd:"" help:"Write the built-in pages into a folder, to be changed and named by pages in the configuration file."`
 	Doctor  doctorCommand  `cmd:"" help:"Walk a deployed server as a client would, and name what a client would choke on."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -49,8 +49,9 @@ func newProvider(ctx context.Context, s *settings.Settings, issuer string, backe
 		},
 		Clients: p.clients.follow(s.Clients), Scopes: s.Scopes, DefaultAudience: s.Audience, Resources: s.Resources, Secrets: s.Secrets,
 		Lifetimes: s.Lifetimes, Refresh: s.Refresh, Keys: s.Keys, Limits: s.Limits, Insecure: s.Insecure, DeviceGrant: s.DeviceGrant, RequirePushed: s.RequirePushed, RequireSigned: s.RequireSigned, FAPI2: s.FAPI2, MCP: s.MCP, Registration: s.Registration, DPoP: s.DPoP, MutualTLS: s.MutualTLS,
-		Pages: server.Pages{Name: s.Name}, Proxies: s.Proxies, Logger: log,
+		Pages: s.Pages, Proxies: s.Proxies, Logger: log,
 	}
+	config.Pages.Name = s.Name
 	if s.Overlay != "" {
 		config.Pages.Overlay = os.DirFS(s.Overlay)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"log/slog"
@@ -46,6 +47,12 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	site := look.Site{Name: p.settings.Name, Style: assets + "/style.css", Icon: assets + "/icon.svg", Extra: u.Path + extraPath, Home: u.Path + "/"}
 	if site.Name == "" {
 		site.Name = u.Host
+	}
+	if logo := p.settings.Pages.Logo; len(logo) > 0 {
+		site.Logo = assets + "/logo.svg"
+		if bytes.HasPrefix(logo, []byte("\x89PNG")) {
+			site.Logo = assets + "/logo.png"
+		}
 	}
 	r.Handle("/healthz", readOnly(http.HandlerFunc(alive)))
 	r.Handle("/readyz", readOnly(http.HandlerFunc(p.ready)))

@@ -22,6 +22,24 @@ var embedded embed.FS
 
 func shipped() (fs.FS, error) { return fs.Sub(embedded, "files") }
 
+// Files returns the files that ship and that a Config.Overlay may replace, by their
+// names: copy one, and change it.
+func Files() (map[string][]byte, error) {
+	base, err := shipped()
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	files := map[string][]byte{}
+	err = fs.WalkDir(base, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || name == scriptFile {
+			return err
+		}
+		files[name], err = fs.ReadFile(base, name)
+		return err
+	})
+	return files, err
+}
+
 // Set is the pages of one server, parsed and tried. It is safe for concurrent use.
 type Set struct {
 	name   string

@@ -21,6 +21,7 @@ type Site struct {
 	Name  string
 	Style string // URL of the server's stylesheet
 	Icon  string // URL of the server's icon
+	Logo  string // URL of the logo; empty: none
 	Extra string // URL of the additions, Stylesheet
 	Home  string // URL of the front page
 }

@@ -28,6 +28,7 @@ type file struct {
 	Prefix string `json:"prefix"`
 	Name   string `json:"name"`
 	Pages  string `json:"pages"` // folder
+	Theme  theme  `json:"theme"`
 	TLS    struct {
 		Cert string `json:"cert"`
 		Key  string `json:"key"`
@@ -182,6 +183,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 	}
 	s.Issuer, s.Listen, s.Prefix, s.Name, s.Audience = f.Issuer, f.Listen, f.Prefix, f.Name, f.Audience
 	s.Cert, s.Key, s.Overlay, s.AdminSocket = beside(f.TLS.Cert), beside(f.TLS.Key), beside(f.Pages), beside(f.AdminSocket)
+	s.takeTheme(f.Theme, beside(f.Theme.Logo), found)
 	p := storePlace{
 		path: beside(f.Store.Path), dsn: f.Store.Postgres, dsnFile: beside(f.Store.PostgresFile),
 		pathName: "store.path", dsnName: "store.postgres", dsnFileName: "store.postgres_file", secretsName: "store.secret_files",

@@ -72,8 +72,11 @@ func (s *Settings) Explain(err error) error {
 		if !errors.As(one, &p) {
 			return err
 		}
-		field := fileName(p.Field)
-		found.add(s.at.line(field), field, p.Found, serverNames.Replace(p.Want))
+		field, want, ok := themeProblem(p)
+		if !ok {
+			field, want = fileName(p.Field), serverNames.Replace(p.Want)
+		}
+		found.add(s.at.line(field), field, p.Found, want)
 	}
 	if len(found.List) == 0 {
 		return err

@@ -42,7 +42,8 @@ type Settings struct {
 	Refresh   server.Refresh
 	Keys      server.Keys
 	Limits    server.Limits
-	Overlay   string // folder of replaced pages
+	Overlay   string       // folder of replaced pages
+	Pages     server.Pages // logo and colours
 	Proxies   []netip.Prefix
 	Insecure  server.Insecure
 

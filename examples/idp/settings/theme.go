@@ -1,0 +1,63 @@
+package settings
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/doorward/doorward/handlers/pages"
+	"github.com/doorward/doorward/server"
+)
+
+// theme is the look of the pages as it is written.
+type theme struct {
+	Logo  string `json:"logo"` // file
+	Light colors `json:"light"`
+	Dark  colors `json:"dark"`
+}
+
+type colors struct {
+	Brand     string `json:"brand"`
+	BrandText string `json:"brand_text"`
+	Page      string `json:"page"`
+	Card      string `json:"card"`
+	Text      string `json:"text"`
+}
+
+// takeTheme reads the colours and the logo; package pages judges them.
+func (s *Settings) takeTheme(t theme, logo string, found *Problems) {
+	s.Pages.Light, s.Pages.Dark = pages.Colors(t.Light), pages.Colors(t.Dark)
+	if logo == "" {
+		return
+	}
+	const name = "theme.logo"
+	body, err := readBounded(logo)
+	switch {
+	case err != nil:
+		found.addError(s.at.line(name), name, err, "write the path of an SVG or PNG that can be read")
+	case len(body) == 0:
+		found.add(s.at.line(name), name, quoted(t.Logo)+", which is empty", "write the path of an SVG or PNG")
+	default:
+		s.Pages.Logo = body
+	}
+}
+
+var themed = regexp.MustCompile(`pages: (Light|Dark)\.(\w+)`)
+
+// themeProblem gives the names of the file to what package pages says of a theme.
+func themeProblem(p *server.Problem) (field, want string, ok bool) {
+	if p.Field != "Pages" {
+		return "", "", false
+	}
+	if strings.Contains(p.Want, "pages: the logo is") {
+		return "theme.logo", "write the path of an SVG or PNG", true
+	}
+	first := ""
+	want = themed.ReplaceAllStringFunc(p.Want, func(s string) string {
+		name := fileName(strings.TrimPrefix(s, "pages: "))
+		if first == "" {
+			first = name
+		}
+		return name
+	})
+	return "theme." + first, want, first != ""
+}
