@@ -243,7 +243,7 @@ func (h *Handlers) chosen(r *http.Request, in *Interaction, p present) (outcome,
 		}
 		if lacking != nil {
 			rec.Step, rec.Chosen = stepLogin, true
-			return o, nil
+			return o, nil //nolint:nilerr // what is lacking is for the login to mend
 		}
 		rec.Subject, rec.SessionKey, rec.Shown, rec.Brief = p.Subject, []byte(p.session.Key), shown(in.a), p.session.Brief
 		if next != "" {

@@ -63,7 +63,7 @@ func (w *world) poll(c codes) string {
 	var told struct {
 		Error string `json:"error"`
 	}
-	if err := json.Unmarshal([]byte(answer.body), &told); err != nil || (told.Error == "") != (answer.StatusCode == 200) {
+	if err := json.Unmarshal([]byte(answer.body), &told); err != nil || (told.Error == "") != (answer.StatusCode == http.StatusOK) {
 		w.t.Fatalf("%s: %s", answer.Status, answer.body)
 	}
 	return told.Error

@@ -49,7 +49,7 @@ func (r rule) asking() rule {
 // exchange is one request on its way, and the context that its endpoint runs in: being
 // that itself, it needs no further one around it.
 type exchange struct {
-	context.Context // of the request as it came
+	context.Context //nolint:containedctx // it is one itself: of the request as it came
 
 	id       string
 	rule     rule

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -80,7 +79,7 @@ func newGrowth(t *testing.T) *growth {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	g := &growth{}
 	g.world = start(t, plan{backend: "bolt", dir: dir, configure: func(c *server.Config) {
-		c.Logger, c.OnEvent = slog.New(slog.NewTextHandler(io.Discard, nil)), nil // a month of it is much
+		c.Logger, c.OnEvent = slog.New(slog.DiscardHandler), nil // a month of it is much
 		c.Clients = append(c.Clients, storage.Client{
 			ID: "short", FirstParty: true, Secret: "secret-of-short-0123456789abcdef", RedirectURIs: []string{"https://short.test/cb"},
 			GrantTypes: []string{storage.GrantAuthorizationCode}, Scope: "openid profile", DefaultScope: "openid",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base32"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -36,7 +35,7 @@ func newCrowd(t *testing.T, n int) *crowd {
 	t.Helper()
 	c := &crowd{dir: t.TempDir()}
 	c.world = start(t, plan{backend: "bolt", dir: c.dir, configure: func(config *server.Config) {
-		config.Logger, config.OnEvent = slog.New(slog.NewTextHandler(io.Discard, nil)), nil
+		config.Logger, config.OnEvent = slog.New(slog.DiscardHandler), nil
 	}})
 	alice := c.person()
 	var model *storage.Grant

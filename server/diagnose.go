@@ -64,7 +64,7 @@ var errNoWay = errors.New("server: there is no way on")
 
 // walk is one Diagnose.
 type walk struct {
-	ctx                           context.Context
+	ctx                           context.Context //nolint:containedctx // of the one call that it serves
 	issuer, clientID, redirectURI string
 	http                          *http.Client
 

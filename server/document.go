@@ -160,11 +160,11 @@ func (d *documents) renew(ctx context.Context, id string, stored *storage.Client
 		}
 		d.failed[id] = last
 		d.mu.Unlock()
-		message := "the document of a client could not be fetched, what is kept of it is used"
 		if last.refused {
-			message = "the document of a client is gone or refused, and with it the client"
+			d.clients.log.WarnContext(ctx, "the document of a client is gone or refused, and with it the client", "client_id", id, "err", outbound.Detail(failed))
+		} else {
+			d.clients.log.WarnContext(ctx, "the document of a client could not be fetched, what is kept of it is used", "client_id", id, "err", outbound.Detail(failed))
 		}
-		d.clients.log.WarnContext(ctx, message, "client_id", id, "err", outbound.Detail(failed))
 	}
 	if last.refused || now.Sub(stored.Registered.FetchedAt) >= documentStale {
 		return nil, storage.ErrNotFound

@@ -3,7 +3,6 @@ package server_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -39,7 +38,7 @@ func fuzzed(f *testing.F, now func() time.Time) *server.Server {
 		Issuer: "https://id.example.com", Store: memory.New(), Login: handlers.LoginFunc(nobody), Clock: now,
 		Scopes: []server.Scope{{Name: "notes:read"}}, Keys: server.Keys{Algorithms: []string{"ES256"}},
 		Registration: server.Registration{Endpoint: server.RegistrationOpen, Documents: true, PerAddress: 1 << 30, InAll: 1 << 30},
-		Logger:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.Fatal(err)

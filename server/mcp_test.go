@@ -56,7 +56,7 @@ func TestMCP(t *testing.T) {
 	}
 	api := s.API(tools).Require()(http.NotFoundHandler())
 	w := httptest.NewRecorder()
-	api.ServeHTTP(w, httptest.NewRequest("POST", tools, nil))
+	api.ServeHTTP(w, httptest.NewRequest(http.MethodPost, tools, nil))
 	if challenge := w.Header().Get("WWW-Authenticate"); w.Code != http.StatusUnauthorized || !strings.Contains(challenge, `resource_metadata="`+issuer+`/.well-known/oauth-protected-resource/mcp"`) {
 		t.Errorf("the challenge is %d %q", w.Code, challenge)
 	}

@@ -98,7 +98,7 @@ func newCaller(tb testing.TB) *caller {
 		Clients: []storage.Client{web, machine, jwt, {ID: "spa", TokenEndpointAuthMethod: storage.AuthMethodNone, Scope: scope, RedirectURIs: []string{"https://spa.test/cb"}}},
 		Scopes:  []server.Scope{{Name: "profile"}, {Name: "notes:read"}},
 		Limits:  server.Limits{Begun: -1, Grants: -1},
-		Logger:  slog.New(slog.NewJSONHandler(io.Discard, nil)),
+		Logger:  slog.New(slog.NewJSONHandler(io.Discard, nil)), //nolint:sloglint // so that lines are made
 	})
 	if err != nil {
 		tb.Fatal(err)

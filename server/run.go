@@ -147,7 +147,7 @@ func (s *Server) remindOfRun(ctx context.Context) {
 	if s.ran.Load() || s.store.Now().Sub(s.started) < runGrace || s.ran.Swap(true) {
 		return
 	}
-	s.log.WarnContext(ctx, "Server.Run was not called: expired records stay, keys are not rotated, clients are not told of sign-outs; write: go idp.Run(ctx)")
+	s.log.WarnContext(ctx, "Server.Run was not called: expired records stay, keys are not rotated, clients are not told of sign-outs; write: go idp.Run(ctx)") //nolint:sloglint // a name
 }
 
 // Ready says whether the server can serve: its store answers and its keys can be

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,7 +121,7 @@ func writeSteps(ctx context.Context, t *testing.T, hours *passing, s *storage.St
 		end := hours.begin()
 		err := s.Do(t.Context(), func(ctx context.Context) error {
 			v, err := stepsOf(s).Get(ctx, id)
-			if err != nil && err != storage.ErrNotFound {
+			if err != nil && !errors.Is(err, storage.ErrNotFound) {
 				return err
 			}
 			n := int64(0)

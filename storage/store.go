@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -102,7 +101,7 @@ func Open(ctx context.Context, b Backend, o Options) (*Store, error) {
 		s.clock, s.sweepClock = systemClock(b)
 	}
 	if s.log == nil {
-		s.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		s.log = slog.New(slog.DiscardHandler)
 	}
 	if err := s.checkPlace(ctx); err != nil {
 		return nil, err

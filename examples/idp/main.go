@@ -86,7 +86,7 @@ type commandLine struct {
 
 // call is one run of the program, for the command that is run.
 type call struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // it lives as long as the run
 	streams streams
 	signals <-chan os.Signal
 	where   settings.Where

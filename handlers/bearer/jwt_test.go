@@ -1,7 +1,6 @@
 package bearer_test
 
 import (
-	"crypto"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
@@ -153,7 +152,7 @@ func (j verbatim) MarshalJSON() ([]byte, error) { return []byte(j), nil }
 // publicKeyAsSecret is the attack on verifiers that let the token choose the algorithm.
 func publicKeyAsSecret(t *testing.T, k jws.Key, payload string) string {
 	t.Helper()
-	der, err := x509.MarshalPKIXPublicKey(crypto.PublicKey(k.Public))
+	der, err := x509.MarshalPKIXPublicKey(k.Public)
 	if err != nil {
 		t.Fatal(err)
 	}

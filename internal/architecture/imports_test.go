@@ -152,7 +152,8 @@ func TestImportDirection(t *testing.T) {
 func importFindings(s *source) []string {
 	var findings []string
 	s.imports(func(p string, line int) {
-		why, ok := "", true
+		var why string
+		var ok bool
 		if to, ours := strings.CutPrefix(p+"/", module+"/"); ours {
 			why, ok = mayImport(s.dir(), strings.TrimSuffix(to, "/"), s.test())
 		} else {

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"flag"
-	"io"
 	"log/slog"
 	"net/url"
 	"testing"
@@ -21,7 +20,7 @@ func TestAllocations(t *testing.T) { allocation.Check(t, operations(t), *update)
 // operations are the decisions that a busy server makes all the time.
 func operations(tb testing.TB) []allocation.Operation {
 	quiet := func(c *engine.Config) {
-		c.Logger, c.Emit = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn})), nil
+		c.Logger, c.Emit = slog.New(slog.DiscardHandler), nil
 	}
 	w := newWorld(tb, quiet)
 	rsa := newWorld(tb, func(c *engine.Config) {

@@ -18,7 +18,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -92,7 +91,7 @@ func Open(ctx context.Context, s *storage.Store, o Options) (*Ring, error) {
 	o.Algorithms = slices.Clone(o.Algorithms)
 	r := &Ring{store: s, sets: keysets(s), options: o, log: o.Logger, cache: newCache()}
 	if r.log == nil {
-		r.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		r.log = slog.New(slog.DiscardHandler)
 	}
 	if _, err := r.Maintain(ctx); err != nil {
 		return nil, err
@@ -235,7 +234,8 @@ func (r *Ring) advance(ctx context.Context, force bool) (next time.Time, err err
 		r.store.AfterCommit(ctx, func() {
 			r.cache.stale.Store(true)
 			for _, e := range p.events {
-				r.log.InfoContext(ctx, "signing key "+e.what, "kid", e.kid, "alg", e.alg)
+				r.log.InfoContext(ctx, "signing key "+e.what, //nolint:sloglint // of few words
+					"kid", e.kid, "alg", e.alg)
 			}
 		})
 		return r.sets.Put(ctx, set)

@@ -114,8 +114,8 @@ func TestRefusedAnswers(t *testing.T) {
 		types      []string
 	}{
 		{"status", "the status is 404", http.NotFound, nil},
-		{"server error", "the status is 500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, nil},
-		{"not modified", "the status is 304", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }, nil},
+		{"server error", "the status is 500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }, nil},
+		{"not modified", "the status is 304", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) }, nil},
 		{"long", "more than 10 bytes", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "12345678901") }, nil},
 		{"long in pieces", "more than 10 bytes", func(w http.ResponseWriter, _ *http.Request) {
 			for range 11 {

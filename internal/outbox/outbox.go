@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -71,7 +70,7 @@ type Outbox struct {
 // New makes the outbox of a store. A nil log means that nothing is logged.
 func New(s *storage.Store, log *slog.Logger) *Outbox {
 	if log == nil {
-		log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		log = slog.New(slog.DiscardHandler)
 	}
 	return &Outbox{
 		store: s, log: log, topics: map[string]Topic{}, wake: make(chan struct{}, 1),

@@ -44,7 +44,7 @@ func TestListener(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-gone
-			if _, err := client.Read(said); err != io.EOF {
+			if _, err := client.Read(said); !errors.Is(err, io.EOF) {
 				t.Errorf("after the end: %v", err)
 			}
 		}

@@ -50,7 +50,7 @@ func (b *Backend) Backup(ctx context.Context, w io.Writer) (n int64, err error) 
 
 // attended is a writer that ends with the context of the one call it serves.
 type attended struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // a Writer is given none
 	w   io.Writer
 	err error // the first
 }

@@ -97,7 +97,7 @@ func Verify(ctx context.Context, path string) (records int, err error) {
 
 // checker looks at the records of one transaction.
 type checker struct {
-	ctx    context.Context // of the one call that it serves
+	ctx    context.Context //nolint:containedctx // of the one call that it serves
 	tx     *bbolt.Tx
 	newest storage.Revision
 	found  storage.Findings

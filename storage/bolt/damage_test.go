@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -69,7 +68,7 @@ func fill(t *testing.T) []byte {
 	return raw[:(used+page-1)/page*page]
 }
 
-var quiet = bolt.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+var quiet = bolt.Options{Logger: slog.New(slog.DiscardHandler)}
 
 // survive opens a damaged file and uses it if that is possible. Everything but a
 // crash and a silently empty database is fine.

@@ -3,7 +3,6 @@ package bolt
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"regexp"
@@ -22,7 +21,7 @@ var faultsNow = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func quietOpen(t *testing.T, path string) *Backend {
 	t.Helper()
-	b, err := OpenWith(path, Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	b, err := OpenWith(path, Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

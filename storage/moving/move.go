@@ -127,7 +127,7 @@ func (b *Backend) Move(ctx context.Context, to storage.Backend, o Options) (Repo
 	defer b.changes.Store(nil)
 	b.writes.Lock()
 	//lint:ignore SA2001 whoever had the lock knows that what began before, and is not noted, has ended
-	b.writes.Unlock()
+	b.writes.Unlock() //nolint:staticcheck // as above
 	err = m.run(ctx)
 	m.report.Took = time.Since(m.began)
 	return m.report, err

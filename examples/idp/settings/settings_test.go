@@ -279,7 +279,7 @@ func TestProblemsOfTheServerAreToldInTheNamesOfTheFile(t *testing.T) {
 	if err.Error() != want {
 		t.Errorf("explained as\n%v\nwant\n%v", err, want)
 	}
-	if got := s.Explain(context.Canceled); got != context.Canceled {
+	if got := s.Explain(context.Canceled); !errors.Is(got, context.Canceled) {
 		t.Errorf("another error became %v", got)
 	}
 }
