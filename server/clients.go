@@ -100,9 +100,18 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 
 // lookup returns a client with its hashes, for the engine. It is one of the last five
 // seconds, or that which the unit of work has read, and not to be changed: others are
-// given the same.
+// given the same. One that was stored before the profile which forbids it was turned on is
+// not found.
 func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
-	return c.find(ctx, id, c.stored.RecentView)
+	client, err := c.find(ctx, id, c.stored.RecentView)
+	if err != nil || c.configured[id] != nil {
+		return client, err
+	}
+	if why := c.registrar.forbids(client); why != nil {
+		c.log.WarnContext(ctx, "a stored client is refused as unknown: FAPI 2.0 forbids it; change or remove it", "client_id", id, "err", why)
+		return nil, storage.ErrNotFound
+	}
+	return client, nil
 }
 
 // ref names what is read for a client, so that it can be read with other records. It is

@@ -76,3 +76,17 @@ func (g *registrar) judgeFAPI2(c *storage.Client, found *problems) {
 		found.add("refresh_policy", quoted(string(c.RefreshPolicy))+", while FAPI 2.0 wants no rotation", "leave it out")
 	}
 }
+
+// forbids returns what the profile forbids to a client of the store, which may be older
+// than it; nil: nothing.
+func (g *registrar) forbids(c *storage.Client) error {
+	if !g.fapi {
+		return nil
+	}
+	found := &problems{}
+	if m := c.TokenEndpointAuthMethod; m != "" && !slices.Contains(g.authMethods(), m) {
+		found.add("token_endpoint_auth_method", quoted(m), "write one of %s", strings.Join(g.authMethods(), ", "))
+	}
+	g.judgeFAPI2(c, found)
+	return found.err()
+}

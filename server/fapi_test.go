@@ -1,8 +1,13 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +108,41 @@ func TestFAPI2(t *testing.T) {
 	if !slices.Equal(told.Methods, []string{"private_key_jwt"}) || !slices.Equal(told.Assertions, strong) || !slices.Equal(told.Proofs, strong) ||
 		!slices.Equal(told.IDTokens, []string{"ES256"}) || !told.Pushed {
 		t.Errorf("the metadata tell %+v", told)
+	}
+}
+
+// A client that was stored before the profile was turned on is none until it is changed,
+// and the log tells which field it is about.
+func TestFAPI2OfStoredClients(t *testing.T) {
+	config := valid(t)
+	before := start(t, config)
+	stored, secret, err := before.Clients().Create(t.Context(), storage.Client{ID: "old", Scope: "notes:read", GrantTypes: []string{"client_credentials"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := func(s *server.Server) int {
+		r := httptest.NewRequest("POST", "https://id.example.com/oauth/token", strings.NewReader("grant_type=client_credentials&scope=notes:read"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.SetBasicAuth(stored.ID, string(secret))
+		return serve(s.Handler(), r).Code
+	}
+	if code := answer(before); code != http.StatusOK {
+		t.Fatalf("without the profile it is answered %d", code)
+	}
+	var log bytes.Buffer
+	config.FAPI2, config.Logger = true, slog.New(slog.NewTextHandler(&log, nil))
+	after := start(t, config)
+	if code := answer(after); code != http.StatusUnauthorized {
+		t.Errorf("with the profile it is answered %d", code)
+	}
+	for _, field := range []string{"client_id=old", "token_endpoint_auth_method", "dpop_bound_access_tokens"} {
+		if !strings.Contains(log.String(), field) {
+			t.Errorf("the log does not name %s:\n%s", field, log.String())
+		}
+	}
+	changed := stored
+	changed.TokenEndpointAuthMethod, changed.JWKSURI, changed.DPoPBoundAccessTokens = storage.AuthMethodPrivateKey, "https://old.example/jwks", true
+	if _, err := after.Clients().Update(t.Context(), changed); err != nil {
+		t.Errorf("it can't be changed: %v", err)
 	}
 }
