@@ -314,7 +314,8 @@ func (s *soaked) steady(t *testing.T, percent int) {
 // real binary on a file, for DOORWARD_SOAK seconds, by turns. Nothing fails, and what the
 // process holds at rest grows neither in memory nor in connections. In the long form there
 // is no time in which requests wait and none is answered, but for what the disk and the
-// machine were to blame for, and the file stays as large as it was.
+// machine were to blame for, and each request makes the file longer by no more than the
+// first ones did.
 func TestSoak(t *testing.T) {
 	few := 2
 	if testing.Short() {
