@@ -43,7 +43,7 @@ func (a *Authorization) readClaims(form url.Values) *Error {
 			}
 		}
 	}
-	if !has(a.Scopes, scopeOpenID) { // there is neither an ID token nor userinfo
+	if !slices.Contains(a.Scopes, scopeOpenID) { // there is neither an ID token nor userinfo
 		a.Asked = storage.AskedClaims{}
 	}
 	return a.readEssentialACR()

@@ -191,7 +191,7 @@ func redirectURI(c *storage.Client, form url.Values, twice []string) (string, *E
 	switch {
 	case slices.Contains(twice, "redirect_uri"):
 		return "", repeated("redirect_uri")
-	case sent == "" && has(strings.Split(form.Get("scope"), " "), scopeOpenID):
+	case sent == "" && slices.Contains(strings.Split(form.Get("scope"), " "), scopeOpenID):
 		return "", missing("redirect_uri").detail("OpenID Connect requests name it; registered: %q", c.RedirectURIs)
 	case sent == "" && len(c.RedirectURIs) != 1:
 		return "", missing("redirect_uri").detail("the client has %d of them: %q", len(c.RedirectURIs), c.RedirectURIs).setting("redirect_uris")
@@ -286,7 +286,7 @@ func (e *Engine) readAccess(a *Authorization, form url.Values) (err *Error) {
 	if a.Scopes, err = e.grantable(a.Client, form.Get("scope")); err != nil {
 		return err
 	}
-	if form.Get("redirect_uri") == "" && has(a.Scopes, scopeOpenID) { // by default
+	if form.Get("redirect_uri") == "" && slices.Contains(a.Scopes, scopeOpenID) { // by default
 		return missing("redirect_uri").detail("OpenID Connect requests name it")
 	}
 	a.Audience, err = e.target(form, e.audiences(a.Client))

@@ -110,7 +110,7 @@ func protected() []string {
 func releasedBy(scopes []string, user map[string]any) map[string]any {
 	released := make(map[string]any, len(user))
 	for name, value := range user {
-		if scope := scopeOf(name); scope == "" || has(scopes, scope) {
+		if scope := scopeOf(name); scope == "" || slices.Contains(scopes, scope) {
 			released[name] = value
 		}
 	}

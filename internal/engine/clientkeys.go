@@ -50,7 +50,7 @@ func (e *Engine) verifyBy(ctx context.Context, c *storage.Client, token string) 
 		}
 		header, payload, err = keys.Verify(token)
 	}
-	if err == nil && !has(e.config.Signatures, header.Algorithm) {
+	if err == nil && !slices.Contains(e.config.Signatures, header.Algorithm) {
 		return header, nil, fmt.Errorf("%w: %s", jws.ErrAlgorithm, header.Algorithm)
 	}
 	return header, payload, err

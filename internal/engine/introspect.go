@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/doorward/doorward/internal/opaque"
@@ -108,7 +109,7 @@ func (e *Engine) introspectAccess(ctx context.Context, c *storage.Client, token 
 // meantFor says whether a client may see a token: its own, or one that is presented
 // to it as a resource. A partner that may get tokens for the same resource is none.
 func meantFor(c *storage.Client, clientID string, audience []string) bool {
-	return c.ID == clientID || has(audience, c.ID) || len(both(audience, c.Introspects)) > 0
+	return c.ID == clientID || slices.Contains(audience, c.ID) || len(both(audience, c.Introspects)) > 0
 }
 
 func (e *Engine) introspectRefresh(ctx context.Context, c *storage.Client, token string) (map[string]any, error) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/doorward/doorward/internal/dpop"
@@ -61,7 +62,7 @@ func (e *Engine) issue(ctx context.Context, i *issuance) (*TokenResponse, error)
 		AccessToken: token, TokenType: tokenTypeOf(i.bound), ExpiresIn: life,
 		RefreshToken: i.refresh, Scopes: i.scopes, Extra: i.extra,
 	}
-	if i.grant != nil && has(i.scopes, scopeOpenID) {
+	if i.grant != nil && slices.Contains(i.scopes, scopeOpenID) {
 		if response.IDToken, err = e.idToken(ctx, i, told, token); err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,7 +60,7 @@ func (e *Engine) deliveries() {
 // in its session, if the client wants to be told of the end. A record that is there
 // already is not written again, so that tabs and silent requests do not contend.
 func (e *Engine) takePart(ctx context.Context, c *storage.Client, g *storage.Grant) error {
-	if c.BackchannelLogoutURI == "" && c.FrontchannelLogoutURI == "" || !has(g.Scopes, scopeOpenID) {
+	if c.BackchannelLogoutURI == "" && c.FrontchannelLogoutURI == "" || !slices.Contains(g.Scopes, scopeOpenID) {
 		return nil
 	}
 	p := &storage.Participant{

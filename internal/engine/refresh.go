@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/doorward/doorward/storage"
@@ -260,5 +259,3 @@ func errRefresh(reason string) *Error {
 func errRepeats() *Error {
 	return errRefresh("refresh_repeats").detail("the same answer was given again as often as it may be; nothing was revoked")
 }
-
-func has(list []string, s string) bool { return slices.Contains(list, s) }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/doorward/doorward/internal/opaque"
@@ -59,7 +60,7 @@ func (e *Engine) startChain(g *storage.Grant, now time.Time) string {
 	end := now.Add(e.config.Lifetimes.RefreshAbsolute)
 	g.Refresh = &storage.Refresh{
 		Generation: first.generation, Head: secretHash(first.secret), IssuedAt: now,
-		IdleEnd: e.idleEnd(now, end), End: end, Offline: has(g.Scopes, scopeOffline),
+		IdleEnd: e.idleEnd(now, end), End: end, Offline: slices.Contains(g.Scopes, scopeOffline),
 	}
 	g.ExpiresAt = e.endOfGrant(g.Refresh.IdleEnd)
 	return e.makeRefresh(first)

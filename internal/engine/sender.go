@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/doorward/doorward/internal/dpop"
@@ -36,7 +37,7 @@ func (e *Engine) proof(from Sender, token string) (*dpop.Proof, *Error) {
 	if d != nil {
 		return nil, refuse(codeInvalidProof, d.Reason, clean(d.Text, 500)).detail("%s", d.Detail)
 	}
-	if p != nil && !has(e.config.Signatures, p.Algorithm) {
+	if p != nil && !slices.Contains(e.config.Signatures, p.Algorithm) {
 		return nil, refuse(codeInvalidProof, "dpop_algorithm", "The DPoP proof must be signed by one of "+strings.Join(e.config.Signatures, ", ")+".").
 			detail("it is signed by %s", p.Algorithm)
 	}

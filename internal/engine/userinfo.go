@@ -3,12 +3,13 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 )
 
 // UserInfo returns the claims of the person behind an access token, which must
 // carry the scope openid. It commits nothing. OpenID Connect Core §5.3
 func (e *Engine) UserInfo(ctx context.Context, a *Access) (map[string]any, *Error) {
-	if a.Grant == "" || !has(a.Scopes, scopeOpenID) {
+	if a.Grant == "" || !slices.Contains(a.Scopes, scopeOpenID) {
 		return nil, refuse(codeInsufficientScope, "openid_missing", "The access token does not carry the scope 'openid'.").
 			detail("a token of client %s with %v", quote(a.ClientID), a.Scopes)
 	}
