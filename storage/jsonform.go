@@ -57,7 +57,8 @@ func (w *jsonWriter) field(name string) {
 	w.form = append(append(append(w.form, '"'), name...), '"', ':')
 }
 
-// text is a member; one that may be left out is, when it is empty. So are those below.
+// text is a member. That with IfAny is left out when it is empty, as encoding/json does with
+// omitempty and omitzero; so it is with those below.
 func (w *jsonWriter) text(name, value string) {
 	w.field(name)
 	w.quoted(value)
