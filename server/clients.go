@@ -46,6 +46,7 @@ type Clients struct {
 	base          string // URL under which the endpoints stand
 	attempts      *attempts
 	changes       *attempts // by client
+	forbidden     *attempts // likewise, of those that the profile forbids
 	documents     *documents
 	statementKeys *outbound.Cache[[]byte]
 
@@ -60,7 +61,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 		configured: map[string]*storage.Client{}, store: store, stored: storage.Clients(store),
 		secrets: secrets, registrar: r.registrar, fetch: fetch, log: r.log,
 		registration: &r.Registration, hookTime: r.Limits.Hooks, longest: max(r.Lifetimes.RefreshAbsolute+r.longestSigned(), r.Lifetimes.Consent),
-		issuer: r.Issuer, base: r.site.base(), attempts: &attempts{}, changes: &attempts{},
+		issuer: r.Issuer, base: r.site.base(), attempts: &attempts{}, changes: &attempts{}, forbidden: &attempts{},
 		statementKeys: outbound.NewCache(fetch, outbound.CacheOptions{
 			Size: 100, Limit: maxKeySet, Least: time.Minute, Default: 10 * time.Minute, Most: time.Hour,
 			Failure: 10 * time.Second, Again: time.Minute, Now: store.Now,
@@ -108,7 +109,9 @@ func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error
 		return client, err
 	}
 	if why := c.registrar.forbids(client); why != nil {
-		c.log.WarnContext(ctx, "a stored client is refused as unknown: FAPI 2.0 forbids it; change or remove it", "client_id", id, "err", why)
+		if c.forbidden.note(id, c.store.Now()) == 1 {
+			c.log.WarnContext(ctx, "a stored client is refused as unknown: FAPI 2.0 forbids it; change or remove it", "client_id", id, "err", why)
+		}
 		return nil, storage.ErrNotFound
 	}
 	return client, nil
