@@ -19,7 +19,7 @@ type caller struct {
 	numbers   *rand.Rand
 	webHeader string
 	step      func() error
-	proving   context.Context // set while signatures are checked
+	proving   context.Context //nolint:containedctx // set while signatures are checked
 }
 
 // prove verifies the tokens of the first answers, and those of none after them.
