@@ -11,7 +11,7 @@ import (
 const RecentAge = 5 * time.Second
 
 // largeRecent is from how many bytes on a record is not worth the memory.
-const largeRecent = 16 << 10
+const largeRecent = 4 << 10
 
 // Recent is Get for what is read often and changes seldom, and where an answer that is up
 // to RecentAge old does: it costs no round trip when this Store has read the record

@@ -32,32 +32,26 @@ type trips struct {
 // reader is one Get.
 type reader struct {
 	keys []storage.Key
-	turn chan []*reader // those it shall lead; or nil, when it was led. Then this came of it:
+	turn chan []*reader // those it shall lead; or nil, when it was led. This came of it:
 
 	found []storage.Record
 	err   error
-	again bool // who led gave up
 }
 
-// get reads records, in a trip of its own or of somebody else's. Whose ctx ends holds
-// nobody else up.
+// get reads records, in a trip of its own or of somebody else's.
 func (t *trips) get(ctx context.Context, keys []storage.Key) ([]storage.Record, error) {
-	for {
-		r := t.begin(keys)
-		led := []*reader{r}
-		if r.turn != nil {
-			var err error
-			if led, err = t.wait(ctx, r); err != nil {
-				return nil, err
-			}
-		}
-		if led != nil {
-			t.lead(ctx, led)
-		}
-		if !r.again || ctx.Err() != nil {
-			return r.found, r.err
+	r := t.begin(keys)
+	led := []*reader{r}
+	if r.turn != nil {
+		var err error
+		if led, err = t.wait(ctx, r); err != nil {
+			return nil, err
 		}
 	}
+	if led != nil {
+		t.lead(ctx, led)
+	}
+	return r.found, r.err
 }
 
 // begin returns a reader, which waits for its turn unless it may go now.
@@ -110,23 +104,31 @@ func (t *trips) leave(r *reader) bool {
 	return i >= 0
 }
 
-// lead reads for all of led, the first of whom is the caller.
+// lead reads for all of led, the first of whom is the caller: to the end, though its own
+// client may hang up meanwhile, unless it is alone.
 func (t *trips) lead(ctx context.Context, led []*reader) {
 	keys := slices.Clip(led[0].keys) // the caller's own
 	for _, r := range led[1:] {
 		keys = append(keys, r.keys...)
 	}
-	found, err := t.read(ctx, keys)
-	t.end()
-	for i, r := range led {
-		if r.err, r.again = err, err != nil && ctx.Err() != nil; err == nil {
-			n := len(r.keys)
-			r.found, found = found[:n:n], found[n:]
-		}
-		if i > 0 {
-			r.turn <- nil
-		}
+	if len(led) > 1 {
+		ctx = context.WithoutCancel(ctx)
 	}
+	var found []storage.Record
+	err := errNoTurn // for the others, should the read panic
+	defer func() {
+		t.end()
+		for i, r := range led {
+			if r.err = err; err == nil {
+				n := len(r.keys)
+				r.found, found = found[:n:n], found[n:]
+			}
+			if i > 0 {
+				r.turn <- nil
+			}
+		}
+	}()
+	found, err = t.read(ctx, keys)
 }
 
 // end is the end of a trip: those that wait begin another, which the first of them leads.

@@ -140,13 +140,15 @@ func TestFailedTripFailsAllInIt(t *testing.T) {
 	})
 }
 
-// Who gives up is released at once and takes nobody along, be it on its way or not.
+// Who gives up takes nobody along, be it waiting, led or leading; who leads others brings
+// them home first.
 func TestWhoGivesUpReadingHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, all := newRoad(1)
 		lead, stopLead := context.WithCancel(t.Context())
 		wait, stopWait := context.WithCancel(t.Context())
 		ride, stopRide := context.WithCancel(t.Context())
+		alone, stopAlone := context.WithCancel(t.Context())
 		first := r.asks(t, t.Context(), all, "a")
 		leads := r.asks(t, lead, all, "b")
 		waits, rides, stays := r.asks(t, wait, all, "c"), r.asks(t, ride, all, "d"), r.asks(t, t.Context(), all, "e")
@@ -162,17 +164,52 @@ func TestWhoGivesUpReadingHoldsNobodyUp(t *testing.T) {
 			t.Errorf("who was led: %v", err)
 		}
 		stopLead()
-		if err := leads(); !errors.Is(err, context.Canceled) {
-			t.Errorf("who led: %v", err)
-		}
 		synctest.Wait()
 		r.open <- nil
-		if err := errors.Join(first(), stays()); err != nil {
+		if err := errors.Join(first(), leads(), stays()); err != nil {
 			t.Error(err)
 		}
-		r.went(t, []string{"a"}, []string{"b", "d", "e"}, []string{"e"})
+		last := r.asks(t, alone, all, "f")
+		stopAlone()
+		if err := last(); !errors.Is(err, context.Canceled) {
+			t.Errorf("who was alone: %v", err)
+		}
+		r.went(t, []string{"a"}, []string{"b", "d", "e"}, []string{"f"})
 		if all.free != 1 {
 			t.Errorf("%d trips may begin at rest, not 1", all.free)
+		}
+	})
+}
+
+// A fault of the driver ends the request that met it, and no other read waits for ever.
+func TestTripThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, all := newRoad(1)
+		first := r.asks(t, t.Context(), all, "a")
+		fault := make(chan any, 1)
+		go func() {
+			defer func() { fault <- recover() }()
+			_, _ = all.get(t.Context(), []storage.Key{{ID: "b"}})
+		}()
+		synctest.Wait()
+		rides := r.asks(t, t.Context(), all, "c")
+		calm := all.read
+		all.read = func(context.Context, []storage.Key) ([]storage.Record, error) { panic("a fault") }
+		r.open <- nil
+		if err := first(); err != nil {
+			t.Error(err)
+		}
+		if <-fault == nil {
+			t.Error("the fault is hidden")
+		}
+		if err := rides(); !errors.Is(err, errNoTurn) {
+			t.Errorf("who was led: %v", err)
+		}
+		all.read = calm
+		next := r.asks(t, t.Context(), all, "d")
+		r.open <- nil
+		if err := next(); err != nil {
+			t.Error(err)
 		}
 	})
 }
