@@ -102,7 +102,7 @@ func openClients(ctx context.Context, r *resolvedConfig, store *storage.Store, s
 // lookup returns a client with its hashes, for the engine. It is one of the last five
 // seconds, or that which the unit of work has read, and not to be changed: others are
 // given the same. One that was stored before the profile which forbids it was turned on is
-// not found.
+// disabled.
 func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error) {
 	client, err := c.find(ctx, id, c.stored.RecentView)
 	if err != nil || c.configured[id] != nil {
@@ -110,9 +110,10 @@ func (c *Clients) lookup(ctx context.Context, id string) (*storage.Client, error
 	}
 	if why := c.registrar.forbids(client); why != nil {
 		if c.forbidden.note(id, c.store.Now()) == 1 {
-			c.log.WarnContext(ctx, "a stored client is refused as unknown: FAPI 2.0 forbids it; change or remove it", "client_id", id, "err", why)
+			c.log.WarnContext(ctx, "a stored client is refused as disabled: FAPI 2.0 forbids it; change or remove it", "client_id", id, "err", why)
 		}
-		return nil, storage.ErrNotFound
+		client = client.Clone()
+		client.Disabled = true
 	}
 	return client, nil
 }

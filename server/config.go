@@ -119,7 +119,7 @@ type Config struct {
 	// FAPI2 holds the server and its clients to the FAPI 2.0 Security Profile: requests
 	// are pushed, clients prove who they are by keys or certificates, tokens are bound to
 	// a key, nothing is signed by RS256. What the profile forbids is an error at start,
-	// and a refusal later; a client that was stored before is unknown until it is changed.
+	// and a refusal later; a client that was stored before is disabled until it is changed.
 	FAPI2 bool
 
 	// MutualTLS lets clients prove who they are, and bind their tokens, by TLS

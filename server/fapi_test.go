@@ -111,7 +111,7 @@ func TestFAPI2(t *testing.T) {
 	}
 }
 
-// A client that was stored before the profile was turned on is none until it is changed,
+// A client that was stored before the profile was turned on is disabled until it is changed,
 // and the log tells which field it is about.
 func TestFAPI2OfStoredClients(t *testing.T) {
 	config := valid(t)
@@ -144,6 +144,9 @@ func TestFAPI2OfStoredClients(t *testing.T) {
 		if !strings.Contains(log.String(), field) {
 			t.Errorf("the log does not name %s:\n%s", field, log.String())
 		}
+	}
+	if code := request(after.Handler(), http.MethodGet, "https://id.example.com/oauth/logout?client_id=old").Code; code != http.StatusOK {
+		t.Errorf("signing out at it is answered %d", code) // what was granted must still be ended
 	}
 	changed := stored
 	changed.TokenEndpointAuthMethod, changed.JWKSURI, changed.DPoPBoundAccessTokens = storage.AuthMethodPrivateKey, "https://old.example/jwks", true

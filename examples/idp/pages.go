@@ -44,11 +44,21 @@ func (c *pagesCommand) Run(x *call) error {
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(to, shipped[name], 0o644); err != nil {
+		if err := writeNew(to, shipped[name]); err != nil {
 			return err
 		}
 	}
 	return x.done(map[string]any{"folder": c.Folder, "files": names},
 		"Wrote %s\nto %s. Change what you like and remove the rest, so that it stays that of the release.\nThen write in the configuration file:  pages: %s\nand look what is wrong with it:        %s config check FILE",
 		strings.Join(names, ", "), c.Folder, c.Folder, self())
+}
+
+// writeNew writes a file that is not there yet, not even as a link.
+func writeNew(path string, body []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(body)
+	return errors.Join(err, file.Close())
 }

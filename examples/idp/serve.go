@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -294,7 +295,10 @@ func writeReady(path, issuer string) error {
 		return nil
 	}
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(temporary, []byte(issuer+"\n"), 0o644); err != nil {
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write the ready file: %w", err)
+	}
+	if err := writeNew(temporary, []byte(issuer+"\n")); err != nil {
 		return fmt.Errorf("write the ready file: %w", err)
 	}
 	if err := os.Rename(temporary, path); err != nil {

@@ -50,7 +50,7 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 	}
 	if logo := p.settings.Pages.Logo; len(logo) > 0 {
 		site.Logo = assets + "/logo.svg"
-		if bytes.HasPrefix(logo, []byte("\x89PNG")) {
+		if bytes.HasPrefix(logo, []byte("\x89PNG\r\n")) {
 			site.Logo = assets + "/logo.png"
 		}
 	}

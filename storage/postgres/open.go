@@ -21,6 +21,7 @@ const (
 	defaultSchema         = "doorward"
 	defaultMaxConns       = 16
 	defaultConnectTimeout = 5 * time.Second
+	defaultPingTimeout    = time.Second
 	defaultStatement      = "10s"
 
 	oldestServer = 14_00_00
@@ -103,6 +104,11 @@ func configure(dsn string, o Options) (*pgxpool.Config, error) {
 		config.MaxConns = int32(o.MaxConns)
 	case !said:
 		config.MaxConns = defaultMaxConns
+	}
+	if config.PingTimeout == 0 {
+		// A connection that was idle is tried first. One that a firewall forgot would keep
+		// many reads waiting, since they share few.
+		config.PingTimeout = defaultPingTimeout
 	}
 	c := config.ConnConfig
 	if c.ConnectTimeout == 0 {

@@ -11,8 +11,9 @@
 // The DSN is a URL or a line of key=value pairs as libpq knows them, and says what there
 // is to say: hosts, TLS (sslmode, sslrootcert, sslcert, sslkey), pool_max_conns,
 // pool_max_conn_lifetime, connect_timeout, statement_timeout. Settings that are absent are
-// chosen for a server that answers people: 16 connections, 5 seconds to connect, 10
-// seconds for a statement. Read committed isolation and a synchronous commit are not left
+// chosen for a server that answers people: 16 connections, 5 seconds to connect, a second
+// (pool_ping_timeout) to find out that an idle connection is dead, 10 seconds for a
+// statement. Read committed isolation and a synchronous commit are not left
 // to chance. Only a primary is used; of several hosts in a DSN the one that can be written.
 // A pooler that hands one connection to several clients within a session (PgBouncer's
 // transaction mode) is not for a session that has settings of its own.

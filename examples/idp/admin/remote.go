@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/doorward/doorward/examples/idp/accounts"
@@ -27,9 +29,21 @@ var _ API = (*Remote)(nil)
 // ErrNobody means that no server listens on the socket.
 var ErrNobody = errors.New("admin: no server listens on the socket")
 
+// ErrForeign means that somebody else may have put the socket where it is.
+var ErrForeign = errors.New("admin: the socket belongs to another user, and others can write to its folder")
+
 // Dial reaches the server behind a socket. The error is ErrNobody when there is
-// none, also when one left its socket behind.
+// none, also when one left its socket behind, and ErrForeign when it may be another's.
 func Dial(ctx context.Context, socket string) (*Remote, error) {
+	if file, err := os.Lstat(socket); err == nil {
+		folder, err := os.Stat(filepath.Dir(socket))
+		if err != nil {
+			return nil, fmt.Errorf("admin: reach the server through %s: %w", socket, err)
+		}
+		if foreign(file, folder) {
+			return nil, fmt.Errorf("%w: %s; name a place of your own by --admin-socket", ErrForeign, socket)
+		}
+	}
 	var d net.Dialer
 	connect := func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", socket) }
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

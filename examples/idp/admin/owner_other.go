@@ -1,0 +1,8 @@
+//go:build !unix
+
+package admin
+
+import "io/fs"
+
+// foreign knows no owners here.
+func foreign(fs.FileInfo, fs.FileInfo) bool { return false }
