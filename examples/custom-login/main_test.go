@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/doorward/doorward/examples/internal/busyport"
 	"github.com/doorward/doorward/storage/memory"
 )
 
@@ -221,25 +221,5 @@ func TestShort(t *testing.T) {
 
 // A port that is taken is an error that names it, and nobody is sent there before.
 func TestBusyPort(t *testing.T) {
-	t.Chdir(t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	printed, err := os.Create("printed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer printed.Close()
-	stdout := os.Stdout
-	os.Stdout = printed
-	defer func() { os.Stdout = stdout }()
-	busy := l.Addr().String()
-	if err := run(t.Context(), busy); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "stop the program") {
-		t.Errorf("the error is %v", err)
-	}
-	if said, err := os.ReadFile("printed"); err != nil || len(said) > 0 {
-		t.Errorf("it prints %q, %v", said, err)
-	}
+	busyport.Test(t, func(busy string) error { return run(t.Context(), busy) })
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -27,6 +26,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 	"golang.org/x/oauth2"
 
+	"github.com/doorward/doorward/examples/internal/busyport"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage/memory"
 )
@@ -350,25 +350,5 @@ func answer(t *testing.T, method, address, media, body string, status int, into 
 
 // A port that is taken is an error that names it, and nobody is sent there before.
 func TestBusyPort(t *testing.T) {
-	t.Chdir(t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	printed, err := os.Create("printed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer printed.Close()
-	stdout := os.Stdout
-	os.Stdout = printed
-	defer func() { os.Stdout = stdout }()
-	busy := l.Addr().String()
-	if err := run(t.Context(), busy); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "stop the program") {
-		t.Errorf("the error is %v", err)
-	}
-	if said, err := os.ReadFile("printed"); err != nil || len(said) > 0 {
-		t.Errorf("it prints %q, %v", said, err)
-	}
+	busyport.Test(t, func(busy string) error { return run(t.Context(), busy) })
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"github.com/doorward/doorward/examples/internal/busyport"
 )
 
 // TestAddedLines holds the promise of the package comment.
@@ -208,25 +210,5 @@ func freeAddress(t *testing.T) string {
 
 // A port that is taken is an error that names it, and nobody is sent there before.
 func TestBusyPort(t *testing.T) {
-	t.Chdir(t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	printed, err := os.Create("printed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer printed.Close()
-	stdout := os.Stdout
-	os.Stdout = printed
-	defer func() { os.Stdout = stdout }()
-	busy := l.Addr().String()
-	if err := run(t.Context(), busy); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "stop the program") {
-		t.Errorf("the error is %v", err)
-	}
-	if said, err := os.ReadFile("printed"); err != nil || len(said) > 0 {
-		t.Errorf("it prints %q, %v", said, err)
-	}
+	busyport.Test(t, func(busy string) error { return run(t.Context(), busy) })
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/doorward/doorward/examples/internal/busyport"
 	"github.com/doorward/doorward/storage/memory"
 )
 
@@ -174,27 +174,7 @@ func post(t *testing.T, address string, form url.Values) (int, string) {
 
 // A port that is taken is an error that names it, and nobody is sent there before.
 func TestBusyPort(t *testing.T) {
-	t.Chdir(t.TempDir())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	printed, err := os.Create("printed")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer printed.Close()
-	stdout := os.Stdout
-	os.Stdout = printed
-	defer func() { os.Stdout = stdout }()
-	busy := l.Addr().String()
-	for _, at := range [][2]string{{busy, "127.0.0.1:0"}, {"127.0.0.1:0", busy}} {
-		if err := run(t.Context(), at[0], at[1]); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "stop the program") {
-			t.Errorf("the error is %v", err)
-		}
-	}
-	if said, err := os.ReadFile("printed"); err != nil || len(said) > 0 {
-		t.Errorf("it prints %q, %v", said, err)
-	}
+	busyport.Test(t,
+		func(busy string) error { return run(t.Context(), busy, "127.0.0.1:0") },
+		func(busy string) error { return run(t.Context(), "127.0.0.1:0", busy) })
 }

@@ -5,4 +5,4 @@ package admin
 import "io/fs"
 
 // foreign knows no owners here.
-func foreign(fs.FileInfo, fs.FileInfo) bool { return false }
+func foreign(fs.FileInfo, fs.FileInfo, int) bool { return false }
