@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/doorward/doorward/handlers"
+	"github.com/doorward/doorward/handlers/pages"
 	"github.com/doorward/doorward/server"
 	"github.com/doorward/doorward/storage"
 )
@@ -39,7 +40,7 @@ func TestProblems(t *testing.T) {
 		Secrets:         [][]byte{[]byte("short")},
 		Proxies:         []netip.Prefix{{}, netip.MustParsePrefix("0.0.0.0/0")},
 		Grants:          []handlers.Grant{{}, {Type: "refresh_token", Exchange: noExchange}, {Type: "urn:a", Exchange: noExchange}, {Type: "urn:a", Exchange: noExchange}},
-		Pages:           server.Pages{Overlay: fstest.MapFS{"login.html": {Data: []byte("{{")}}},
+		Pages:           server.Pages{Overlay: fstest.MapFS{"login.html": {Data: []byte("{{")}}, Light: pages.Colors{Brand: "red"}, Dark: pages.Colors{Text: "#222"}, Logo: []byte("no picture")},
 		Clients: []storage.Client{
 			{ID: "web", Secret: "short", RedirectURIs: []string{"https://app.example.com/cb"}, Scope: "notes:delete"},
 			{ID: "web", TokenEndpointAuthMethod: "none", GrantTypes: []string{"client_credentials"}},

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/doorward/doorward/handlers/pages"
 )
 
 // ErrInvalid is what every Problem is, for errors.Is.
@@ -36,6 +38,23 @@ type problems struct {
 
 func (p *problems) add(field, found, want string, values ...any) {
 	p.list = append(p.list, &Problem{Field: p.at + field, Found: found, Want: fmt.Sprintf(want, values...)})
+}
+
+// addPages gathers what package pages found; nil is nothing.
+func (p *problems) addPages(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			p.addPages(one)
+		}
+		return
+	}
+	var field *pages.FieldError
+	switch {
+	case errors.As(err, &field):
+		p.add("Pages."+field.Field, field.Found, "%s", field.Want)
+	case err != nil:
+		p.add("Pages", "what can't be used", "correct it: %s", err)
+	}
 }
 
 // err returns all problems as one error, nil when there is none.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,9 +46,7 @@ type Server struct {
 func New(ctx context.Context, c Config) (*Server, error) {
 	resolved, found := resolve(c)
 	set, err := pages.New(pages.Config{Name: resolved.name, Overlay: c.Pages.Overlay, Logo: c.Pages.Logo, Light: c.Pages.Light, Dark: c.Pages.Dark})
-	if err != nil {
-		found.add("Pages", "what can't be used", "correct it: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
-	}
+	found.addPages(err)
 	if err := found.err(); err != nil {
 		return nil, err
 	}

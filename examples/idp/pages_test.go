@@ -33,9 +33,9 @@ func TestTheme(t *testing.T) {
 	writeFile(t, filepath.Join(folder, "logo.svg"), `<svg xmlns="http://www.w3.org/2000/svg"/>`)
 	writeFile(t, filepath.Join(folder, "words.txt"), "no picture")
 	for text, want := range map[string]string{
-		"theme: {light: {brand: red}}":          `idp.yaml:3: theme.light.brand: found what can't be used; correct it: light.brand: "red" is no colour`,
-		"theme: {dark: {text: \"#222\"}}":       "idp.yaml:3: theme.dark.text: found what can't be used; correct it: dark.text #222222 on Card",
-		"theme: {logo: words.txt}":              "idp.yaml:3: theme.logo: found what can't be used; write the path of an SVG or PNG",
+		"theme: {light: {brand: red}}":          `idp.yaml:3: theme.light.brand: found "red", which is no colour; write it as in #1a73e8`,
+		"theme: {dark: {brand_text: \"#eee\"}}": "idp.yaml:3: theme.dark.brand_text: found #eeeeee, which has a contrast of 1.8 on the brand colour, #8fb0ff, and needs 4.5; choose one",
+		"theme: {logo: words.txt}":              "idp.yaml:3: theme.logo: found what is neither an SVG nor a PNG; choose",
 		"theme: {logo: nowhere.svg}":            "idp.yaml:3: theme.logo: open ",
 		"theme: {light: {colour: \"#b3261e\"}}": "idp.yaml:3: theme.light.colour",
 	} {

@@ -36,16 +36,16 @@ const (
 // rgb is a colour, each part 0 to 255.
 type rgb [3]float64
 
-func parseColor(s string) (c rgb, err error) {
+func parseColor(s string) (c rgb, ok bool) {
 	digits, ok := strings.CutPrefix(s, "#")
 	if len(digits) == 3 {
 		digits = string([]byte{digits[0], digits[0], digits[1], digits[1], digits[2], digits[2]})
 	}
 	n, err := strconv.ParseUint(digits, 16, 32)
 	if !ok || len(digits) != 6 || err != nil {
-		return c, fmt.Errorf("%q is no colour, write it as in #1a73e8", s)
+		return c, false
 	}
-	return rgb{float64(n >> 16), float64(n >> 8 & 255), float64(n & 255)}, nil
+	return rgb{float64(n >> 16), float64(n >> 8 & 255), float64(n & 255)}, true
 }
 
 func (c rgb) String() string {
@@ -87,18 +87,14 @@ func rebrand(light, dark Colors) (css string, err error) {
 		return "", nil
 	}
 	if dark.Brand == "" && light.Brand != "" {
-		brand, err := parseColor(light.Brand)
-		if err != nil {
-			return "", fmt.Errorf("pages: Light.Brand: %w", err)
+		brand, ok := parseColor(light.Brand)
+		card, ok2 := parseColor(cmp.Or(dark.Card, darkColors.Card))
+		if ok && ok2 { // if not, the rules tell
+			for i := 0; i < 20 && contrast(brand, card) < contrastBrand; i++ {
+				brand = brand.mix(rgb{255, 255, 255}, 0.1)
+			}
+			dark.Brand = brand.String()
 		}
-		card, err := parseColor(cmp.Or(dark.Card, darkColors.Card))
-		if err != nil {
-			return "", fmt.Errorf("pages: Dark.Card: %w", err)
-		}
-		for i := 0; i < 20 && contrast(brand, card) < contrastBrand; i++ {
-			brand = brand.mix(rgb{255, 255, 255}, 0.1)
-		}
-		dark.Brand = brand.String()
 	}
 	day, err := light.rules("Light", lightColors)
 	night, err2 := dark.rules("Dark", darkColors)
@@ -115,9 +111,9 @@ func (c Colors) rules(field string, otherwise Colors) (string, error) {
 	}
 	c.Brand, c.Page = cmp.Or(c.Brand, otherwise.Brand), cmp.Or(c.Page, otherwise.Page)
 	c.Card, c.Text = cmp.Or(c.Card, otherwise.Card), cmp.Or(c.Text, otherwise.Text)
-	if brand, err := parseColor(c.Brand); err == nil && c.BrandText == "" {
+	if c.BrandText == "" {
 		c.BrandText = "#ffffff"
-		if contrast(brand, rgb{}) > contrast(brand, rgb{255, 255, 255}) {
+		if brand, _ := parseColor(c.Brand); contrast(brand, rgb{}) > contrast(brand, rgb{255, 255, 255}) {
 			c.BrandText = "#000000"
 		}
 	}
@@ -127,9 +123,9 @@ func (c Colors) rules(field string, otherwise Colors) (string, error) {
 	for _, v := range []struct{ field, name, value string }{
 		{"Brand", "--brand", c.Brand}, {"BrandText", "--brand-text", c.BrandText}, {"Page", "--page", c.Page}, {"Card", "--card", c.Card}, {"Text", "--text", c.Text},
 	} {
-		color, err := parseColor(v.value)
-		if err != nil {
-			problems = append(problems, fmt.Errorf("pages: %s.%s: %w", field, v.field, err))
+		color, ok := parseColor(v.value)
+		if !ok {
+			problems = append(problems, &FieldError{field + "." + v.field, strconv.QuoteToASCII(v.value) + ", which is no colour", "write it as in #1a73e8"})
 		}
 		parsed[v.field] = color
 		rules.WriteString(" " + v.name + ": " + color.String() + ";")
@@ -138,14 +134,15 @@ func (c Colors) rules(field string, otherwise Colors) (string, error) {
 		return "", errors.Join(problems...)
 	}
 	for _, pair := range []struct {
-		front, back string
-		least       float64
+		front, back, behind string
+		least               float64
 	}{
-		{"Text", "Card", contrastText}, {"Text", "Page", contrastText}, {"BrandText", "Brand", contrastBrand}, {"Brand", "Card", contrastShape},
+		{"Text", "Card", "the card", contrastText}, {"Text", "Page", "the page", contrastText}, {"BrandText", "Brand", "the brand colour", contrastBrand}, {"Brand", "Card", "the card", contrastShape},
 	} {
-		if is := contrast(parsed[pair.front], parsed[pair.back]); is < pair.least {
-			problems = append(problems, fmt.Errorf("pages: %s.%s %s on %s %s has a contrast of %.1f and needs %g, choose one of them lighter or darker",
-				field, pair.front, parsed[pair.front], pair.back, parsed[pair.back], is, pair.least))
+		front, back := parsed[pair.front], parsed[pair.back]
+		if is := contrast(front, back); is < pair.least {
+			problems = append(problems, &FieldError{field + "." + pair.front,
+				fmt.Sprintf("%s, which has a contrast of %.1f on %s, %s, and needs %g", front, is, pair.behind, back, pair.least), "choose one of them lighter or darker"})
 		}
 	}
 	return rules.String(), errors.Join(problems...)

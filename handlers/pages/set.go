@@ -82,10 +82,23 @@ type Config struct {
 	Light, Dark Colors // for light and dark screens
 }
 
+// FieldError says what can't stay in one field of a Config.
+type FieldError struct {
+	Field string // as in Light.Brand
+	Found string // what was found there, with the reason why it can't stay
+	Want  string // what to do
+}
+
+// Error names the field, what was found and what to do.
+func (e *FieldError) Error() string {
+	return "pages: " + e.Field + ": found " + e.Found + "; " + e.Want
+}
+
 // New parses the pages and the messages. A file of the overlay whose name has no
 // meaning is an error, as is a page that does not parse or asks for what does not
 // exist, and a message that does not fit its English one. Each page is tried with
-// sample data in every language.
+// sample data in every language. Problems are joined with errors.Join; those of a
+// colour and of the logo are each a *FieldError.
 func New(c Config) (*Set, error) {
 	base, err := shipped()
 	if err != nil {
@@ -217,10 +230,10 @@ func (s *Set) setLogo(logo []byte) error {
 	case bytes.HasPrefix(logo, []byte("\x89PNG\r\n")):
 		name = "logo.png"
 	case !bytes.Contains(logo[:min(len(logo), 1024)], []byte("<svg")):
-		return errors.New("pages: the logo is neither an SVG nor a PNG")
+		return &FieldError{"Logo", "what is neither an SVG nor a PNG", "choose one that is"}
 	}
 	if s.logo != "" {
-		return fmt.Errorf("pages: there is a logo and the overlay has %s, choose one of them", s.logo)
+		return &FieldError{"Logo", "a logo, and " + s.logo + " in the overlay", "choose one of them"}
 	}
 	s.add(name, logo)
 	s.logo = name

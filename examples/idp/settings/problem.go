@@ -72,11 +72,8 @@ func (s *Settings) Explain(err error) error {
 		if !errors.As(one, &p) {
 			return err
 		}
-		field, want, ok := themeProblem(p)
-		if !ok {
-			field, want = fileName(p.Field), serverNames.Replace(p.Want)
-		}
-		found.add(s.at.line(field), field, p.Found, want)
+		field := fileName(p.Field)
+		found.add(s.at.line(field), field, p.Found, serverNames.Replace(p.Want))
 	}
 	if len(found.List) == 0 {
 		return err
@@ -113,7 +110,7 @@ var capital = regexp.MustCompile(`([a-z])([A-Z])`)
 // is lifetimes.id_token there.
 func fileName(field string) string {
 	path, rest, client := strings.Cut(field, ": ")
-	path = strings.NewReplacer("IDToken", "IdToken", "MutualTLS", "mutual_tls", "JWKSURI", "jwks_uri", "JWKS", "jwks_file", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Name", "name", "Pages", "pages").Replace(path)
+	path = strings.NewReplacer("IDToken", "IdToken", "MutualTLS", "mutual_tls", "JWKSURI", "jwks_uri", "JWKS", "jwks_file", "JWTAccess", "JwtAccess", "DefaultAudience", "default_audience", "Pages.Name", "name", "Pages.", "theme.", "Pages", "pages").Replace(path)
 	label := ""
 	if at := strings.IndexByte(path, ' '); at >= 0 {
 		path, label = path[:at], path[at:]

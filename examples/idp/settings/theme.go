@@ -1,12 +1,6 @@
 package settings
 
-import (
-	"regexp"
-	"strings"
-
-	"github.com/doorward/doorward/handlers/pages"
-	"github.com/doorward/doorward/server"
-)
+import "github.com/doorward/doorward/handlers/pages"
 
 // theme is the look of the pages as it is written.
 type theme struct {
@@ -39,25 +33,4 @@ func (s *Settings) takeTheme(t theme, logo string, found *Problems) {
 	default:
 		s.Pages.Logo = body
 	}
-}
-
-var themed = regexp.MustCompile(`pages: (Light|Dark)\.(\w+)`)
-
-// themeProblem gives the names of the file to what package pages says of a theme.
-func themeProblem(p *server.Problem) (field, want string, ok bool) {
-	if p.Field != "Pages" {
-		return "", "", false
-	}
-	if strings.Contains(p.Want, "pages: the logo is") {
-		return "theme.logo", "write the path of an SVG or PNG", true
-	}
-	first := ""
-	want = themed.ReplaceAllStringFunc(p.Want, func(s string) string {
-		name := fileName(strings.TrimPrefix(s, "pages: "))
-		if first == "" {
-			first = name
-		}
-		return name
-	})
-	return "theme." + first, want, first != ""
 }
