@@ -98,11 +98,9 @@ func openHouse(ctx context.Context, s *settings.Settings, log *slog.Logger) (_ *
 	h.listeners, port, err = listen(s)
 	note(err)
 	if s.TLS() {
-		chain, err := tls.LoadX509KeyPair(s.Cert, s.Key)
-		if err != nil {
-			note(fmt.Errorf("tls: %w; write the PEM files of a certificate and its key", err))
-		}
-		h.tls = &tls.Config{Certificates: []tls.Certificate{chain}, MinVersion: tls.VersionTLS12}
+		pair, err := openKeyPair(s.Cert, s.Key, log)
+		note(err)
+		h.tls = &tls.Config{GetCertificate: pair.get, MinVersion: tls.VersionTLS12}
 		if s.MutualTLS.Accept {
 			// Whom to trust is the server's matter, for each client.
 			h.tls.ClientAuth = tls.RequestClientCert

@@ -67,3 +67,39 @@ func TestTLS(t *testing.T) {
 
 	mustFail(t, exitFailed, "tls: ", "--listen", "localhost:0", "--store", filepath.Join(folder, "y.db"), "--tls-cert", key, "--tls-key", key)
 }
+
+// A renewal writes two files, one after the other, and needs no restart.
+func TestCertificateIsRenewed(t *testing.T) {
+	folder, next := t.TempDir(), t.TempDir()
+	cert, key, first := certificate(t, folder)
+	nextCert, nextKey, second := certificate(t, next)
+	r := start(t, "--listen", "localhost:0", "--store", filepath.Join(folder, "x.db"), "--tls-cert", cert, "--tls-key", key)
+	address := strings.TrimPrefix(r.issuer, "https://")
+	shows := func(when string, pool *x509.CertPool) {
+		t.Helper()
+		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		conn.Close()
+	}
+	renew := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shows("at the start", first)
+	renew(nextCert, cert)
+	shows("with a certificate whose key is not there yet", first)
+	shows("and again", first)
+	if said := strings.Count(r.log.String(), "can't be used"); said != 1 {
+		t.Errorf("it is logged %d times that the certificate can't be used, want once", said)
+	}
+	renew(nextKey, key)
+	shows("renewed", second)
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	shows("without a file", second)
+}
