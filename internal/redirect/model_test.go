@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	browser "github.com/nlnwa/whatwg-url/url"
+
 	"github.com/doorward/doorward/internal/redirect"
 )
 
@@ -32,6 +35,44 @@ func model(t *testing.T, registered, requested string) bool {
 		want.RawQuery == have.RawQuery && want.ForceQuery == have.ForceQuery &&
 		want.User == nil && have.User == nil
 }
+
+// browsed says that a browser goes where we say: the parser of the URL Standard, which
+// browsers follow and which repairs where others refuse, takes a valid URI apart in the
+// same way.
+func browsed(t *testing.T, uri string) {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatalf("%q is valid, but net/url says %v", uri, err)
+	}
+	b, err := browser.Parse(uri)
+	if err != nil {
+		if strings.Contains(u.Host, "xn--") {
+			return // no such name can exist: nothing is sent anywhere
+		}
+		t.Fatalf("%q is valid, but a browser does not go there: %v", uri, err)
+	}
+	port, path, query := u.Port(), u.EscapedPath(), u.RawQuery
+	if redirect.KindOf(uri) != redirect.PrivateUse {
+		if port == defaultPorts[u.Scheme] {
+			port = ""
+		}
+		if path == "" {
+			path = "/"
+		}
+		query = strings.ReplaceAll(query, "'", "%27") // the one character that it writes otherwise
+	}
+	got := []string{b.Scheme(), b.Username(), b.Password(), b.Host(), b.Port(), b.Pathname(), b.Query(), b.Fragment()}
+	want := []string{u.Scheme, "", "", strings.TrimSuffix(u.Host, ":"+u.Port()), port, path, query, ""}
+	if port != "" {
+		want[3] += ":" + port
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%q means something else to a browser (-net/url +browser):\n%s", uri, diff)
+	}
+}
+
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 // plain says what a valid URI can't hold, by the eyes of another parser.
 func plain(t *testing.T, uri string) {
@@ -87,6 +128,7 @@ func FuzzMatch(f *testing.F) {
 		}
 		if redirect.Validate(requested, true) == nil {
 			plain(t, requested)
+			browsed(t, requested)
 		}
 		explained := redirect.Explain([]string{registered}, requested)
 		if (explained.Difference == "") != got {

@@ -101,6 +101,7 @@ var invalid = []struct{ uri, word string }{
 	{"https://app.example.com/x%5c..%5ccb", "segment"},
 	{"com.example.app:/../cb", "segment"},
 
+	{"https://7.-1/cb", "no name"},
 	{"https://*.example.com/cb", "wildcard"},
 	{"https://*/cb", "wildcard"},
 	{"com.example.app://*/cb", "wildcard"},
@@ -117,6 +118,7 @@ var invalid = []struct{ uri, word string }{
 	{"http://[::1]:/cb", "port"},
 	{"http://[::1]:x/cb", "port"},
 	{"com.example.app://host:x/cb", "port"},
+	{"com.example.app://:4/cb", "no host"},
 
 	{"HTTPS://app.example.com/cb", "lower case"},
 	{"hTTp://127.0.0.1/cb", "lower case"},
