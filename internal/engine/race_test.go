@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -9,10 +11,14 @@ import (
 	"github.com/doorward/doorward/storage"
 )
 
-const (
-	rounds  = 20
-	callers = 20
-)
+// callers come together, for so many rounds: 20 and 20, or for the long form 1,000 and
+// what DOORWARD_RACES says.
+var callers, rounds = func() (int, int) {
+	if n, err := strconv.Atoi(os.Getenv("DOORWARD_RACES")); err == nil && n > 0 {
+		return 1000, n
+	}
+	return 20, 20
+}()
 
 // together runs fn by many goroutines at once.
 func together(fn func(n int)) {
