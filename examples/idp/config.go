@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/doorward/doorward/examples/idp/settings"
 	"github.com/doorward/doorward/storage/memory"
@@ -40,8 +40,8 @@ func check(ctx context.Context, where settings.Where) error {
 	s, loaded := settings.Load(settings.Flags{Where: where})
 	found := settings.Merge(loaded, dryRun(ctx, s))
 	if s.TLS() && loaded == nil {
-		if _, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
-			found = settings.Merge(s.Problem("tls", "", err.Error()+"; write the PEM files of a certificate and its key"), found)
+		if _, err := openKeyPair(s.Cert, s.Key, slog.New(slog.DiscardHandler)); err != nil {
+			found = settings.Merge(s.Problem("tls", "", strings.TrimPrefix(err.Error(), "tls: ")), found)
 		}
 	}
 	return found

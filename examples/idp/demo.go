@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -147,21 +148,27 @@ func (p *provider) rotated(ctx context.Context, id string, secret storage.Secret
 
 // demoHTTP reaches the provider as the demo application does: over the network,
 // trusting the certificate that it serves with, which may be of its own making.
-func (p *provider) demoHTTP() (*http.Client, error) {
+func (p *provider) demoHTTP() *http.Client {
 	transport := &http.Transport{ResponseHeaderTimeout: 10 * time.Second, IdleConnTimeout: 30 * time.Second}
 	if p.settings.TLS() {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			roots = x509.NewCertPool()
-		}
-		chain, err := os.ReadFile(p.settings.Cert)
-		if err != nil {
-			return nil, fmt.Errorf("read the certificate: %w", err)
-		}
-		roots.AppendCertsFromPEM(chain)
-		transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		transport.DialTLSContext = p.dialItself
 	}
-	return &http.Client{Transport: transport, Timeout: 15 * time.Second}, nil
+	return &http.Client{Transport: transport, Timeout: 15 * time.Second}
+}
+
+// dialItself reads the certificate for each connection, since it may have been renewed.
+func (p *provider) dialItself(ctx context.Context, network, address string) (net.Conn, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	chain, err := os.ReadFile(p.settings.Cert)
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate: %w", err)
+	}
+	roots.AppendCertsFromPEM(chain)
+	d := tls.Dialer{Config: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	return d.DialContext(ctx, network, address)
 }
 
 // announce tells where the provider is, and at the first start what was made.

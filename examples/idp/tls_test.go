@@ -7,11 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -68,38 +71,85 @@ func TestTLS(t *testing.T) {
 	mustFail(t, exitFailed, "tls: ", "--listen", "localhost:0", "--store", filepath.Join(folder, "y.db"), "--tls-cert", key, "--tls-key", key)
 }
 
-// A renewal writes two files, one after the other, and needs no restart.
+// A renewal writes two files, one after the other, and needs no restart. As certbot does
+// it, the names are links.
 func TestCertificateIsRenewed(t *testing.T) {
-	folder, next := t.TempDir(), t.TempDir()
-	cert, key, first := certificate(t, folder)
-	nextCert, nextKey, second := certificate(t, next)
+	folder, before, after := t.TempDir(), t.TempDir(), t.TempDir()
+	oldCert, oldKey, first := certificate(t, before)
+	newCert, newKey, second := certificate(t, after)
+	cert, key := filepath.Join(folder, "fullchain.pem"), filepath.Join(folder, "privkey.pem")
+	link := func(to, name string) {
+		t.Helper()
+		switch err := os.Symlink(to, name+".new"); {
+		case err != nil && runtime.GOOS == "windows":
+			t.Skip(err) // a privilege is missing
+		case err != nil:
+			t.Fatal(err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(oldCert, cert)
+	link(oldKey, key)
 	r := start(t, "--listen", "localhost:0", "--store", filepath.Join(folder, "x.db"), "--tls-cert", cert, "--tls-key", key)
-	address := strings.TrimPrefix(r.issuer, "https://")
 	shows := func(when string, pool *x509.CertPool) {
 		t.Helper()
-		conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(r.issuer, "https://"), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
 		conn.Close()
 	}
-	renew := func(from, to string) {
+	warned := func(times int) {
 		t.Helper()
-		if err := os.Rename(from, to); err != nil {
-			t.Fatal(err)
+		if said := strings.Count(r.log.String(), "can't be used"); said != times {
+			t.Errorf("it is logged %d times that the certificate can't be used, want %d:\n%s", said, times, r.log)
 		}
 	}
 	shows("at the start", first)
-	renew(nextCert, cert)
+	link(newCert, cert)
 	shows("with a certificate whose key is not there yet", first)
 	shows("and again", first)
-	if said := strings.Count(r.log.String(), "can't be used"); said != 1 {
-		t.Errorf("it is logged %d times that the certificate can't be used, want once", said)
-	}
-	renew(nextKey, key)
+	warned(1)
+	link(newKey, key)
 	shows("renewed", second)
+	b := newBrowser(t)
+	b.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: second, MinVersion: tls.VersionTLS12}}
+	b.signIn(r.issuer, r.printed("Username"), r.printed("Password")).sees("Hello, Demo User")
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
 	}
 	shows("without a file", second)
+	shows("and again", second)
+	warned(2)
+}
+
+// While one handshake reads, none of the others waits.
+func TestManyHandshakesWhileTheCertificateIsRenewed(t *testing.T) {
+	folder := t.TempDir()
+	cert, key, _ := certificate(t, folder)
+	p, err := openKeyPair(cert, key, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := p.get(nil)
+	p.reading.Lock() // as one does whose disk hangs
+	certificate(t, folder)
+	if now, err := p.get(nil); err != nil || now != before {
+		t.Errorf("beside one that reads it is %p, %v; want that before, %p", now, err, before)
+	}
+	p.reading.Unlock()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if c, err := p.get(nil); err != nil || c == nil {
+				t.Errorf("it is %v, %v", c, err)
+			}
+		})
+	}
+	all.Wait()
+	if now, err := p.get(nil); err != nil || now == before {
+		t.Errorf("afterwards it is that before, %v", err)
+	}
 }

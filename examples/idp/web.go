@@ -69,12 +69,8 @@ func (p *provider) routes(withDemo bool) (http.Handler, error) {
 		r.Handle(u.Path, front)
 	}
 	if withDemo {
-		client, err := p.demoHTTP()
-		if err != nil {
-			return nil, err
-		}
 		app, err := demo.New(demo.Config{
-			Issuer: issuer, Base: issuer + demoPath, Site: site, Credentials: p.credentials, HTTP: client, Logger: p.log,
+			Issuer: issuer, Base: issuer + demoPath, Site: site, Credentials: p.credentials, HTTP: p.demoHTTP(), Logger: p.log,
 		})
 		if err != nil {
 			return nil, err

@@ -86,6 +86,7 @@ func rebrand(light, dark Colors) (css string, err error) {
 	if light == (Colors{}) && dark == (Colors{}) {
 		return "", nil
 	}
+	otherwise := darkColors
 	if dark.Brand == "" && light.Brand != "" {
 		brand, ok := parseColor(light.Brand)
 		card, ok2 := parseColor(cmp.Or(dark.Card, darkColors.Card))
@@ -93,30 +94,22 @@ func rebrand(light, dark Colors) (css string, err error) {
 			for i := 0; i < 20 && contrast(brand, card) < contrastBrand; i++ {
 				brand = brand.mix(rgb{255, 255, 255}, 0.1)
 			}
-			dark.Brand = brand.String()
+			otherwise.Brand, otherwise.BrandText = brand.String(), ""
 		}
 	}
 	day, err := light.rules("Light", lightColors)
-	night, err2 := dark.rules("Dark", darkColors)
+	night, err2 := dark.rules("Dark", otherwise)
 	if err := errors.Join(err, err2); err != nil {
 		return "", err
 	}
 	return "\n:root {" + day + " }\n@media (prefers-color-scheme: dark) { :root {" + night + " } }\n", nil
 }
 
-// rules checks that people can read what is written in these colours.
+// rules checks that people can read what is written in these colours. What is empty is
+// as in otherwise.
 func (c Colors) rules(field string, otherwise Colors) (string, error) {
-	if c.BrandText == "" && c.Brand == "" {
-		c.BrandText = otherwise.BrandText
-	}
-	c.Brand, c.Page = cmp.Or(c.Brand, otherwise.Brand), cmp.Or(c.Page, otherwise.Page)
-	c.Card, c.Text = cmp.Or(c.Card, otherwise.Card), cmp.Or(c.Text, otherwise.Text)
-	if c.BrandText == "" {
-		c.BrandText = "#ffffff"
-		if brand, _ := parseColor(c.Brand); contrast(brand, rgb{}) > contrast(brand, rgb{255, 255, 255}) {
-			c.BrandText = "#000000"
-		}
-	}
+	written := map[string]bool{"Brand": c.Brand != "", "BrandText": c.BrandText != "", "Page": c.Page != "", "Card": c.Card != "", "Text": c.Text != ""}
+	c = c.filled(otherwise)
 	var rules strings.Builder
 	var problems []error
 	parsed := map[string]rgb{}
@@ -134,16 +127,42 @@ func (c Colors) rules(field string, otherwise Colors) (string, error) {
 		return "", errors.Join(problems...)
 	}
 	for _, pair := range []struct {
-		front, back, behind string
-		least               float64
+		front, shown, back, behind string
+		least                      float64
 	}{
-		{"Text", "Card", "the card", contrastText}, {"Text", "Page", "the page", contrastText}, {"BrandText", "Brand", "the brand colour", contrastBrand}, {"Brand", "Card", "the card", contrastShape},
+		{"Text", "the text", "Card", "the card", contrastText}, {"Text", "the text", "Page", "the page", contrastText},
+		{"BrandText", "the text", "Brand", "the brand colour", contrastBrand}, {"Brand", "the brand colour", "Card", "the card", contrastShape},
 	} {
 		front, back := parsed[pair.front], parsed[pair.back]
-		if is := contrast(front, back); is < pair.least {
-			problems = append(problems, &FieldError{field + "." + pair.front,
-				fmt.Sprintf("%s, which has a contrast of %.1f on %s, %s, and needs %g", front, is, pair.behind, back, pair.least), "choose one of them lighter or darker"})
+		is := contrast(front, back)
+		if is >= pair.least {
+			continue
 		}
+		is = math.Floor(is*10) / 10 // never shown as enough
+		wrong := pair.front
+		found := fmt.Sprintf("%s, which has a contrast of %.1f on %s, %s, and needs %g", front, is, pair.behind, back, pair.least)
+		if !written[wrong] && written[pair.back] {
+			wrong = pair.back
+			found = fmt.Sprintf("%s, on which %s, %s, has a contrast of %.1f and needs %g", back, pair.shown, front, is, pair.least)
+		}
+		problems = append(problems, &FieldError{field + "." + wrong, found, "choose one of them lighter or darker"})
 	}
 	return rules.String(), errors.Join(problems...)
+}
+
+// filled has the other colours where these are empty. What stands on a brand of their own
+// is black or white.
+func (c Colors) filled(otherwise Colors) Colors {
+	if c.BrandText == "" && c.Brand == "" {
+		c.BrandText = otherwise.BrandText
+	}
+	c.Brand, c.Page = cmp.Or(c.Brand, otherwise.Brand), cmp.Or(c.Page, otherwise.Page)
+	c.Card, c.Text = cmp.Or(c.Card, otherwise.Card), cmp.Or(c.Text, otherwise.Text)
+	if c.BrandText == "" {
+		c.BrandText = "#ffffff"
+		if brand, _ := parseColor(c.Brand); contrast(brand, rgb{}) > contrast(brand, rgb{255, 255, 255}) {
+			c.BrandText = "#000000"
+		}
+	}
+	return c
 }

@@ -15,14 +15,14 @@ func TestColors(t *testing.T) {
 	}{
 		{"none", Colors{}, Colors{}, "", ""},
 		{"a brand", Colors{Brand: "#b3261e"}, Colors{}, "--brand: #b3261e; --brand-text: #ffffff;", ""},
-		{"a bright brand gets black words", Colors{Brand: "#8a8"}, Colors{}, "--brand: #88aa88; --brand-text: #000000;", "Light.Brand: found #88aa88, which has a contrast of 2.6 on the card, #ffffff, and needs 3"},
+		{"a bright brand gets black words", Colors{Brand: "#8a8"}, Colors{}, "--brand: #88aa88; --brand-text: #000000;", "Light.Brand: found #88aa88, which has a contrast of 2.5 on the card, #ffffff, and needs 3"},
 		{"all of them", Colors{"#005f5f", "#fff", "#eef", "#fff", "#000"}, Colors{"#7fd6d6", "#000", "#000", "#111", "#fff"}, "--page: #000000; --card: #111111; --text: #ffffff;", ""},
 		{"a dark brand is brightened for dark pages", Colors{Brand: "#00205b"}, Colors{}, "--brand: #7788a8; --brand-text: #000000;", ""},
 		{"no colour", Colors{Brand: "red"}, Colors{}, "", `Light.Brand: found "red", which is no colour`},
 		{"no colour in the dark", Colors{}, Colors{Brand: "red"}, "", `Dark.Brand: found "red", which is no colour`},
-		{"words that can't be read", Colors{Brand: "#b3261e", BrandText: "#c33"}, Colors{}, "", "Light.BrandText: found #cc3333, which has a contrast of 1.3 on the brand colour, #b3261e, and needs 4.5"},
-		{"quiet text", Colors{Text: "#777"}, Colors{}, "", "Light.Text: found #777777, which has a contrast of 4.5 on the card, #ffffff"},
-		{"a dark one", Colors{}, Colors{Card: "#fff"}, "", "Dark.Text"},
+		{"words that can't be read", Colors{Brand: "#b3261e", BrandText: "#c33"}, Colors{}, "", "Light.BrandText: found #cc3333, which has a contrast of 1.2 on the brand colour, #b3261e, and needs 4.5"},
+		{"quiet text", Colors{Text: "#777"}, Colors{}, "", "Light.Text: found #777777, which has a contrast of 4.4 on the card, #ffffff"},
+		{"a dark one", Colors{}, Colors{Card: "#fff"}, "", "Dark.Card: found #ffffff, on which the text, #edf0f6, has a contrast of 1.1 and needs 10"},
 	} {
 		css, err := rebrand(c.light, c.dark)
 		switch {

@@ -15,7 +15,7 @@ func ExampleColors() {
 	fmt.Println(err)
 	// Output:
 	// <nil>
-	// pages: Light.BrandText: found #cc3333, which has a contrast of 1.3 on the brand colour, #b3261e, and needs 4.5; choose one of them lighter or darker
+	// pages: Light.BrandText: found #cc3333, which has a contrast of 1.2 on the brand colour, #b3261e, and needs 4.5; choose one of them lighter or darker
 }
 
 // One page is replaced. A page that asks for what does not exist is found at start.

@@ -233,7 +233,7 @@ func (s *Set) setLogo(logo []byte) error {
 		return &FieldError{"Logo", "what is neither an SVG nor a PNG", "choose one that is"}
 	}
 	if s.logo != "" {
-		return &FieldError{"Logo", "a logo, and " + s.logo + " in the overlay", "choose one of them"}
+		return &FieldError{"Logo", "a logo, and " + s.logo + " among your own pages", "choose one of them"}
 	}
 	s.add(name, logo)
 	s.logo = name

@@ -13,12 +13,18 @@ import (
 
 // callers come together, for so many rounds: 20 and 20, or for the long form 1,000 and
 // what DOORWARD_RACES says.
-var callers, rounds = func() (int, int) {
-	if n, err := strconv.Atoi(os.Getenv("DOORWARD_RACES")); err == nil && n > 0 {
-		return 1000, n
+var callers, rounds = sizes(os.Getenv("DOORWARD_RACES"))
+
+func sizes(demanded string) (callers, rounds int) {
+	if demanded == "" {
+		return 20, 20
 	}
-	return 20, 20
-}()
+	n, err := strconv.Atoi(demanded)
+	if err != nil || n < 1 {
+		panic("DOORWARD_RACES is " + strconv.Quote(demanded) + "; write a number from 1")
+	}
+	return 1000, n
+}
 
 // together runs fn by many goroutines at once.
 func together(fn func(n int)) {

@@ -235,7 +235,7 @@ func hostProblem(host string) string {
 		return fmt.Sprintf("its host is %q; write it without the dot at the end", clip(host))
 	case len(host) > maxHost || slices.ContainsFunc(labels, func(l string) bool { return l == "" || len(l) > maxLabel }):
 		return fmt.Sprintf("its host is %q; between its dots 1 to %d characters are expected, at most %d in all", clip(host), maxLabel, maxHost)
-	case !letter(last[0]): // browsers take such a name for an address: 127.1, 0x7f000001, 2130706433; other parsers 7.-1 too
+	case digit(last[0]): // browsers take such a name for an address: 127.1, 0x7f000001, 2130706433
 		if _, err := netip.ParseAddr(host); err != nil {
 			return fmt.Sprintf("its host is %q, which is no name; an address is written as four numbers, such as 127.0.0.1", clip(host))
 		}

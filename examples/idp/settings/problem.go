@@ -161,7 +161,12 @@ func pathOf(field string) string {
 // sameField says that two problems are about one value, or one about a part of it.
 func sameField(a, b string) bool {
 	a, b = pathOf(a), pathOf(b)
-	return strings.HasPrefix(a, b) || strings.HasPrefix(b, a)
+	return within(a, b) || within(b, a)
+}
+
+func within(part, whole string) bool {
+	rest, ok := strings.CutPrefix(part, whole)
+	return ok && (rest == "" || whole == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // wrong is an error of a value that can't be read.
