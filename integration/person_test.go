@@ -172,28 +172,46 @@ func (p *person) submit(fields url.Values) (*reply, error) {
 
 // press sends a form without following the answer.
 func (p *person) press(fields url.Values) (*reply, error) {
+	to, body, err := p.filled(fields)
+	if err != nil {
+		return nil, err
+	}
+	return p.send(to, body)
+}
+
+// filled returns where the first form of the page that has all these fields goes, and
+// with what.
+func (p *person) filled(fields url.Values) (to, body string, err error) {
 	if p.last == nil {
-		return nil, errors.New("no page is open")
+		return "", "", errors.New("no page is open")
 	}
 	forms, err := p.last.forms()
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
 	for _, f := range forms {
 		filled, ok := f.fill(fields)
 		if !ok {
 			continue
 		}
-		to, err := p.last.at.Parse(f.action)
+		at, err := p.last.at.Parse(f.action)
 		if err != nil {
-			return nil, err
+			return "", "", err
 		}
-		origin := p.last.at.Scheme + "://" + p.last.at.Host
-		return send(p.client, http.MethodPost, to.String(), http.Header{
-			"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {origin}, "Sec-Fetch-Site": {"same-origin"},
-		}, filled.Encode())
+		return at.String(), filled.Encode(), nil
 	}
-	return nil, fmt.Errorf("no form of the page has the fields %v:\n%s", fields, p.last)
+	return "", "", fmt.Errorf("no form of the page has the fields %v:\n%s", fields, p.last)
+}
+
+// send sends a form of the provider's own as a browser does.
+func (p *person) send(to, body string) (*reply, error) {
+	at, err := url.Parse(to)
+	if err != nil {
+		return nil, err
+	}
+	return send(p.client, http.MethodPost, to, http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Origin": {at.Scheme + "://" + at.Host}, "Sec-Fetch-Site": {"same-origin"},
+	}, body)
 }
 
 // form is a form of a page.

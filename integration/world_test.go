@@ -38,6 +38,7 @@ type plan struct {
 	configure func(*server.Config)
 	between   func(durable) durable // stands before the backend
 	ahead     time.Duration         // what its clock is ahead of this machine's
+	at        time.Time             // where its clock stands, but for what it is advanced; zero: it goes
 }
 
 const (
@@ -62,6 +63,7 @@ type world struct {
 	backend storage.Backend
 	gate    *gate
 
+	at       time.Time // zero: the clock goes
 	offset   atomic.Int64
 	patience atomic.Int64 // nanoseconds that a request may take; 0: as long as it does
 	journal  journal
@@ -121,7 +123,7 @@ func cast() []storage.Client {
 
 // newWorld makes a world. The caller closes it.
 func newWorld(p plan) (*world, error) {
-	w := &world{site: &site{issuer: p.issuer, clients: map[string]*storage.Client{}}, disabled: map[string]bool{}}
+	w := &world{site: &site{issuer: p.issuer, clients: map[string]*storage.Client{}}, disabled: map[string]bool{}, at: p.at}
 	w.transport = w
 	w.advance(p.ahead)
 	if w.issuer == "" {
@@ -202,7 +204,13 @@ func start(t testing.TB, p plan) *world {
 	return w
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+func (w *world) now() time.Time {
+	at := w.at
+	if at.IsZero() {
+		at = time.Now()
+	}
+	return at.Add(time.Duration(w.offset.Load()))
+}
 
 func (w *world) advance(d time.Duration) { w.offset.Add(int64(d)) }
 
