@@ -327,7 +327,7 @@ func TestFlagsWinOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 func TestConfigCheck(t *testing.T) {
 	folder := t.TempDir()
 	config := filepath.Join(folder, "idp.yaml")
-	if err := os.WriteFile(config, []byte("issuer: http://id.example.com/\nlisen: x\nclients:\n- client_id: web\n  scope: openid nonsense\nkeys: {algorithms: [HS256]}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("issuer: http://id.example.com/\nlisen: x\nclients:\n- client_id: web\n  scope: openid nonsense\nkeys: {algorithms: [HS256], data_rotation: 1h}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	code, _, errs := invoke("", "config", "check", config)
@@ -337,7 +337,7 @@ func TestConfigCheck(t *testing.T) {
 	// What the file's form and what the server finds, in the order of the lines.
 	at := 0
 	for _, text := range []string{
-		":1: issuer: ", "https://id.example.com", ":2: lisen: ", `:4: clients[0] "web": `, `:5: clients[0] "web": scope: `, ":6: keys.algorithms[0]: ",
+		":1: issuer: ", "https://id.example.com", ":2: lisen: ", `:4: clients[0] "web": `, `:5: clients[0] "web": scope: `, ":6: keys.algorithms[0]: ", ":6: keys.data_rotation: ",
 	} {
 		i := strings.Index(errs[at:], text)
 		if i < 0 {

@@ -81,9 +81,10 @@ type file struct {
 		Nonces   bool `json:"nonces"`
 	} `json:"dpop"`
 	Keys struct {
-		Algorithms []string `json:"algorithms"`
-		Rotation   duration `json:"rotation"`
-		CacheTime  duration `json:"cache_time"`
+		Algorithms   []string `json:"algorithms"`
+		Rotation     duration `json:"rotation"`
+		DataRotation duration `json:"data_rotation"`
+		CacheTime    duration `json:"cache_time"`
 	} `json:"keys"`
 	Limits struct {
 		Logins int `json:"logins"`
@@ -208,7 +209,7 @@ func (s *Settings) take(f file, path string, found *Problems) {
 		SessionIdle: time.Duration(l.SessionIdle), SessionAbsolute: time.Duration(l.SessionAbsolute),
 	}
 	s.Refresh = server.Refresh{Policy: storage.RefreshPolicy(f.Refresh.Policy), Window: time.Duration(f.Refresh.Window)}
-	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), CacheTime: time.Duration(f.Keys.CacheTime)}
+	s.Keys = server.Keys{Algorithms: f.Keys.Algorithms, Rotation: time.Duration(f.Keys.Rotation), DataRotation: time.Duration(f.Keys.DataRotation), CacheTime: time.Duration(f.Keys.CacheTime)}
 	s.Limits.Begun, s.Limits.Grants = f.Limits.Begun, f.Limits.Grants
 	s.Limits.Logins, s.RequirePushed, s.RequireSigned, s.FAPI2, s.MCP = f.Limits.Logins, f.RequirePushed, f.RequireSigned, f.FAPI2, f.MCP
 	s.DPoP = server.DPoP{Required: f.DPoP.Required, Nonces: f.DPoP.Nonces}
