@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -26,7 +27,7 @@ import (
 	"github.com/doorward/doorward/storage/moving"
 )
 
-var update = flag.Bool("update", false, "write the golden database if there is none; one that is there never changes")
+var update = flag.Bool("update", false, "write the next golden database; those that are there never change")
 
 // golden is what stands beside a database that an earlier state of the program wrote. What
 // the server has in it is the matter of integration/golden_test.go.
@@ -76,9 +77,10 @@ const erins = "the password of erin"
 // and their passwords, what it remembers of its configuration file, the demo.
 func TestGolden(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join("testdata", "golden", "*.json"))
-	if err == nil && len(names) == 0 && *update {
-		names = []string{filepath.Join("testdata", "golden", "001.json")}
-		writeGolden(t, strings.TrimSuffix(names[0], ".json"))
+	if err == nil && *update {
+		next := filepath.Join("testdata", "golden", fmt.Sprintf("%03d", len(names)+1))
+		writeGolden(t, next)
+		names = append(names, next+".json")
 	}
 	if err != nil || len(names) == 0 {
 		t.Fatalf("there is no golden database: %v", err)
